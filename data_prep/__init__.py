@@ -1,0 +1,6 @@
+"""Emotional speech corpora to manifests: one file a corpus, one format for all.
+
+Knows no model and imports no torch; ``python -m data_prep --help`` lists what it does.
+"""
+
+__version__ = "0.1.0"

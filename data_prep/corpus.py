@@ -1,0 +1,389 @@
+"""What a corpus is, and the registry of all there are.
+
+A corpus is one module of ``data_prep.corpora``: a docstring with its facts, one
+function that walks a folder and yields utterances, and a ``CORPUS`` (or ``CORPORA``)
+that declares the rest. Probing, splitting, checking and writing are shared.
+"""
+
+import csv
+import difflib
+import importlib
+import io
+import os
+import pkgutil
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from data_prep.errors import UserError
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".aiff", ".aif")
+MEND = "remove one, or point --data_folder at one of two copies"
+
+
+@dataclass(slots=True)
+class Utterance:
+    """One utterance as a corpus names it, before any audio is opened.
+
+    Arguments
+    ---------
+    id : str
+        Unique within the corpus.
+    path : str
+        The audio file, with forward slashes, below the corpus' folder.
+    speaker : str
+        The corpus' own identifier; empty if it has none.
+    emotion : str
+        The native label.
+    split : str
+        The official part (``train``, ``valid``, ``test``), if the corpus has parts.
+    gender, intensity, text, session : str
+        Empty where the corpus does not say.
+    """
+
+    id: str
+    path: str
+    speaker: str
+    emotion: str
+    split: str = ""
+    gender: str = ""
+    intensity: str = ""
+    text: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file that is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PaperSplit:
+    """The split of Table 1 of the paper for one corpus.
+
+    Arguments
+    ---------
+    counts : tuple of int
+        Four-class utterances in train, valid and test.
+    train_speakers : int
+        Speakers in train.
+    assign : callable
+        ``list[Utterance] -> dict[utterance id, split]``, from ``data_prep.splits``.
+    speaker_disjoint : bool
+        Whether train shares no speaker with valid and test.
+    """
+
+    counts: tuple[int, int, int]
+    train_speakers: int
+    assign: Callable[[list[Utterance]], dict[str, str]]
+    speaker_disjoint: bool = True
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The declaration of a corpus.
+
+    Arguments
+    ---------
+    name : str
+        Registry name, and the folder below ``--data_root`` unless ``folder`` is given.
+    title, language, licence, homepage : str
+        The name people know it by, ISO 639-1 code, licence, where to get it.
+    layout : str
+        One line: what the folder holds, shown when it does not.
+    emotions : mapping
+        Native label to one of the four emotions, or to "" outside them. A label
+        that is not a key is unknown, and its file rejected.
+    utterances : callable
+        ``Path -> iterator of Utterance or Rejected``.
+    expected : mapping
+        Declared number of utterances per emotion of the four, for ``check``.
+    size, speakers : int
+        Declared number of utterances (all emotions) and of speakers.
+    paper_split : PaperSplit, optional
+        If the paper uses the corpus.
+    split_by : str
+        What ``--splits=speaker`` keeps whole: ``speaker`` or ``session``.
+    folder : str
+        Folder below ``--data_root``.
+    verify : callable, optional
+        ``list[Header] -> None``; raises UserError on a copy known to be damaged.
+    unusable : mapping
+        Utterance id to the reason why its audio must not be used. Such utterances
+        count for the split and are rejected where their audio is on disk.
+    missing : str
+        What to do where audio is not on disk, shown with the warning.
+    """
+
+    name: str
+    title: str
+    language: str
+    licence: str
+    homepage: str
+    layout: str
+    emotions: Mapping[str, str]
+    utterances: Callable[[Path], Iterator[Utterance | Rejected]]
+    expected: Mapping[str, int] = field(default_factory=dict)
+    size: int = 0
+    speakers: int = 0
+    paper_split: PaperSplit | None = None
+    split_by: str = "speaker"
+    folder: str = ""
+    verify: Callable[[list], None] | None = None
+    unusable: Mapping[str, str] = field(default_factory=dict)
+    missing: str = ""
+
+    def locate(self, data_root: Path) -> Path:
+        """The corpus' folder below ``data_root``."""
+        return Path(data_root) / (self.folder or self.name)
+
+    @property
+    def default_splits(self) -> str:
+        """``paper`` where the paper uses the corpus, else ``speaker``."""
+        return "paper" if self.paper_split else "speaker"
+
+
+@cache
+def registry() -> dict[str, Corpus]:
+    """All corpora by name, from the modules of ``data_prep.corpora``.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> registry()["emodb"].language
+    'de'
+    """
+    package = importlib.import_module("data_prep.corpora")
+    found = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"data_prep.corpora.{info.name}")
+        for corpus in getattr(module, "CORPORA", None) or (module.CORPUS,):
+            found[corpus.name] = corpus
+    return dict(sorted(found.items()))
+
+
+def get(name: str) -> Corpus:
+    """Look a corpus up.
+
+    Arguments
+    ---------
+    name : str
+        Registry name.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    UserError
+        If there is none of that name; names the nearest.
+    """
+    known = registry()
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+    raise UserError(f"unknown corpus {name!r}: {hint}")
+
+
+def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
+    """All files of some kinds below a folder, in a fixed order; links are followed.
+
+    Files and folders whose name starts with a dot are passed over (macOS archives
+    are full of ``._name.wav``).
+
+    Arguments
+    ---------
+    folder : Path
+        Where to look.
+    suffixes : collection of str
+        The kinds, in lower case.
+
+    Returns
+    -------
+    iterator of (str, str)
+        Path below ``folder`` with forward slashes, and file name without suffix.
+
+    Raises
+    ------
+    UserError
+        If a folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise UserError(
+            f"cannot read {error.filename}: {error.strerror}: give the right to"
+        ) from error
+
+    for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        below = Path(parent).relative_to(folder)
+        for name in sorted(names):
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() in suffixes and not name.startswith("."):
+                yield (below / name).as_posix(), stem
+
+
+def audio_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """All audio files below a folder, as from ``files``."""
+    return files(folder, AUDIO_SUFFIXES)
+
+
+def by_name(found: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Index audio files by their name, for corpora whose label files name them.
+
+    Arguments
+    ---------
+    found : iterable of (str, str)
+        As from ``audio_files``.
+
+    Returns
+    -------
+    dict
+        File name without suffix to path.
+
+    Raises
+    ------
+    UserError
+        If two files share a name.
+
+    Example
+    -------
+    >>> by_name([("samples/a.wav", "a")])
+    {'a': 'samples/a.wav'}
+    """
+    index: dict[str, str] = {}
+    for path, stem in found:
+        if stem in index:
+            raise UserError(f"two files with one ID: {index[stem]} and {path}: {MEND}")
+        index[stem] = path
+    return index
+
+
+def find(folder: Path, name: str) -> list[Path]:
+    """Files of that name in a folder or up to two levels below, the nearest first.
+
+    Arguments
+    ---------
+    folder : Path
+        Where to look.
+    name : str
+        File name.
+
+    Returns
+    -------
+    list of Path
+    """
+    return [
+        path
+        for level in ("", "*/", "*/*/")
+        for path in sorted(folder.glob(level + name))
+    ]
+
+
+def read_text(path: Path, fallback: str) -> str:
+    """Read a text file of uncertain encoding.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+    fallback : str
+        Encoding to assume where it is neither UTF-16 nor UTF-8.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "0001.txt"
+    >>> for encoding in ("utf-8", "utf-16", "gb18030"):
+    ...     _ = path.write_text("0001 \u4e2d\u7acb", encoding)
+    ...     print(read_text(path, "gb18030") == "0001 \u4e2d\u7acb")
+    True
+    True
+    True
+    """
+    data = path.read_bytes()
+    if b"\0" in data:
+        return data.decode("utf-16", "replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode(fallback, "replace")
+
+
+def read_table(
+    path: Path, columns: Collection[str], delimiter: str = ",", fallback: str = "cp1252"
+) -> Iterator[dict[str, str]]:
+    """Read a label file with a header, without stray blanks around its values.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+    columns : collection of str
+        The columns it must have.
+    delimiter : str
+        Between values; those of a tab-separated file are never quoted.
+    fallback : str
+        As for ``read_text``.
+
+    Returns
+    -------
+    iterator of dict
+
+    Raises
+    ------
+    UserError
+        If it is no table, or lacks a column.
+    """
+    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
+    stream = io.StringIO(read_text(path, fallback), newline="")
+    try:
+        rows = list(csv.reader(stream, delimiter=delimiter, quoting=quoting))
+    except csv.Error as error:
+        raise UserError(f"{path} is no table ({error}): get it anew") from error
+    header = [name.strip() for name in rows[0]] if rows else []
+    missing = [name for name in columns if name not in header]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}: get it anew")
+    for values in filter(any, rows[1:]):
+        values += [""] * (len(header) - len(values))
+        yield {name: value.strip() for name, value in zip(header, values, strict=False)}
+
+
+def match_files(
+    folder: Path, pattern: str, on: str = "stem"
+) -> Iterator[tuple[str, re.Match] | Rejected]:
+    """Audio files whose name fits a pattern; the others come as rejections.
+
+    Arguments
+    ---------
+    folder : Path
+        Where to look.
+    pattern : str
+        Regular expression that the whole stem (or path) must match.
+    on : str
+        ``stem`` or ``path``.
+
+    Returns
+    -------
+    iterator
+        (path, match) or Rejected.
+    """
+    compiled = re.compile(pattern, re.IGNORECASE)
+    for path, stem in audio_files(folder):
+        match = compiled.fullmatch(stem if on == "stem" else path)
+        yield (path, match) if match else Rejected(path, "name does not fit the corpus")

@@ -1,0 +1,339 @@
+"""The manifest: one CSV row an utterance, and a sidecar JSON that vouches for it.
+
+Paths are written below ``$data_root`` so that a manifest moves with its corpora. CSV
+and sidecar are written to a temporary file and renamed, the sidecar last: a manifest
+without a sidecar, or one whose hash differs, was not finished or was edited.
+"""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+from collections import Counter
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from data_prep.errors import UserError
+
+EMOTIONS = ("neutral", "happy", "angry", "sad")
+SPLITS = ("train", "valid", "test")
+DATA_ROOT = "$data_root"
+SCHEMA = 1
+# A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
+NOT_UTF8 = "surrogateescape"
+
+
+@dataclass(slots=True)
+class Row:
+    """One utterance as the manifest holds it.
+
+    Arguments
+    ---------
+    ID : str
+        ``<corpus>-<utterance>``, unique over all corpora.
+    duration : float
+        Seconds; 0 where the audio is not on disk.
+    wav : str
+        ``$data_root/<corpus folder>/<path>``.
+    sample_rate : int
+        Hz; 0 where the audio is not on disk.
+    corpus, language, speaker : str
+        Registry name, ISO 639-1 code, ``<corpus>-<speaker>`` (empty if unknown).
+    emotion : str
+        One of ``EMOTIONS``, or empty where the native emotion is none of them.
+    native_emotion : str
+        The corpus' own label.
+    split : str
+        ``train``, ``valid`` or ``test``.
+    gender, intensity, text, session : str
+        Empty where the corpus does not say.
+
+    Example
+    -------
+    >>> row = Row("emodb-03a01Fa", 1.9, "$data_root/emodb/wav/03a01Fa.wav", 16000,
+    ...           "emodb", "de", "emodb-03", "happy", "happiness", "train")
+    >>> row.path("/corpora")
+    '/corpora/emodb/wav/03a01Fa.wav'
+    """
+
+    ID: str
+    duration: float
+    wav: str
+    sample_rate: int
+    corpus: str
+    language: str
+    speaker: str
+    emotion: str
+    native_emotion: str
+    split: str
+    gender: str = ""
+    intensity: str = ""
+    text: str = ""
+    session: str = ""
+
+    def path(self, data_root):
+        """Where the audio lies when the corpora lie below ``data_root``."""
+        return self.wav.replace(DATA_ROOT, str(data_root), 1)
+
+    @property
+    def has_audio(self) -> bool:
+        """Whether the audio was on disk when the manifest was written."""
+        return self.sample_rate > 0
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+REQUIRED = COLUMNS[: COLUMNS.index("gender")]
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, whoever else writes it at the same time.
+
+    Arguments
+    ---------
+    path : Path
+        The file; its folder is made.
+    data : bytes
+        What it shall hold.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to, or is full.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "new" / "a.txt"
+    >>> write_atomic(path, b"whole")
+    >>> path.read_bytes()
+    b'whole'
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror}: choose another folder, or make "
+            "room or give the right to write there"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def sidecar_path(path: Path) -> Path:
+    """The JSON beside a manifest."""
+    return Path(path).with_suffix(".json")
+
+
+def write(path: Path, rows: list[Row], about: dict) -> dict:
+    """Write a manifest and its sidecar.
+
+    Arguments
+    ---------
+    path : Path
+        The CSV to write; the sidecar is the same name with ``.json``.
+    rows : list of Row
+        The utterances.
+    about : dict
+        What else the sidecar tells (corpus, options, rejected files, ...).
+
+    Returns
+    -------
+    dict
+        The sidecar, with counts and the hash of the CSV added.
+
+    Raises
+    ------
+    UserError
+        If two rows share an ID, a value is out of its vocabulary, or the folder
+        cannot be written to.
+    """
+    validate(rows, path)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([getattr(row, column) for column in COLUMNS] for row in rows)
+    data = buffer.getvalue().encode("utf-8", NOT_UTF8)
+    sidecar = {
+        "schema": SCHEMA,
+        **about,
+        "counts": counts(rows),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    # The old sidecar must not vouch for the new CSV, should we be stopped in between.
+    with contextlib.suppress(OSError):
+        sidecar_path(path).unlink()
+    write_atomic(path, data)
+    text = json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(sidecar_path(path), text.encode("utf-8", NOT_UTF8))
+    return sidecar
+
+
+def read(path: Path) -> list[Row]:
+    """Read a manifest and check it.
+
+    Arguments
+    ---------
+    path : Path
+        The CSV.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    UserError
+        If the file is missing, lacks a column, or holds a bad value (named with
+        its line).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(
+            f"no manifest {path}: write it by `python -m data_prep prepare`"
+        )
+    with path.open(newline="", encoding="utf-8", errors=NOT_UTF8) as stream:
+        reader = csv.reader(stream)
+        try:
+            header = next(reader, [])
+            missing = [column for column in REQUIRED if column not in header]
+            unknown = [column for column in header if column not in COLUMNS]
+            if missing or unknown:
+                raise ValueError(
+                    f"the columns {', '.join(missing) or 'none'} are missing, "
+                    f"{', '.join(unknown) or 'none'} unknown"
+                )
+            rows = [_row(dict(zip(header, line, strict=True))) for line in reader]
+        except (ValueError, TypeError, csv.Error) as error:
+            raise UserError(
+                f"{path}, line {reader.line_num}: {error}: redo the manifest"
+            ) from error
+    validate(rows, path)
+    return rows
+
+
+def _row(values: dict[str, str]) -> Row:
+    """A row with its numbers as numbers."""
+    row = Row(**values)
+    row.duration = float(row.duration)
+    row.sample_rate = int(row.sample_rate)
+    if not 0 <= row.duration < math.inf:
+        raise ValueError(f"a duration of {row.duration} s")
+    return row
+
+
+def read_sidecar(path: Path) -> dict:
+    """Read the sidecar of a manifest and check that it belongs to the CSV.
+
+    Arguments
+    ---------
+    path : Path
+        The CSV.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    UserError
+        If the sidecar is missing or unreadable, or the CSV was changed since.
+    """
+    path = Path(path)
+    try:
+        sidecar = json.loads(sidecar_path(path).read_text("utf-8", NOT_UTF8))
+        recorded = sidecar["sha256"]
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"no sound sidecar for {path}: redo `python -m data_prep prepare`"
+        ) from error
+    if recorded != digest:
+        raise UserError(
+            f"{path} was changed by hand: redo `python -m data_prep prepare`"
+        )
+    return sidecar
+
+
+def validate(rows: list[Row], path: Path) -> None:
+    """Refuse rows that share an ID or leave the vocabularies.
+
+    Arguments
+    ---------
+    rows : list of Row
+        The utterances.
+    path : Path
+        Named in the message.
+
+    Raises
+    ------
+    UserError
+        On the first bad row.
+    """
+    seen: dict[str, str] = {}
+    emotions, splits = {*EMOTIONS, ""}, set(SPLITS)
+    for row in rows:
+        if row.ID in seen:
+            raise UserError(
+                f"{path}: two files with one ID {row.ID}: {seen[row.ID]} and "
+                f"{row.wav}: remove or rename one"
+            )
+        seen[row.ID] = row.wav
+        if row.emotion not in emotions:
+            raise UserError(
+                f"{path}: {row.ID} has the emotion {row.emotion!r}: "
+                f"use one of {', '.join(EMOTIONS)}, or none"
+            )
+        if row.split not in splits:
+            raise UserError(
+                f"{path}: {row.ID} has the split {row.split!r}: "
+                f"use one of {', '.join(SPLITS)}"
+            )
+
+
+def counts(rows: list[Row]) -> dict:
+    """Count utterances, speakers, emotions and hours, in all and per split.
+
+    Only utterances of the four emotions count below ``splits``; ``emotions`` there
+    and ``native`` show what the rest is.
+
+    Arguments
+    ---------
+    rows : list of Row
+        The utterances.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> row = Row("x-1", 3.6, "$data_root/x/1.wav", 16000, "x", "de", "x-a", "sad",
+    ...           "sadness", "test")
+    >>> counts([row])["splits"]["test"]
+    {'utterances': 1, 'speakers': 1, 'neutral': 0, 'happy': 0, 'angry': 0, 'sad': 1}
+    """
+    splits = {}
+    for split in SPLITS:
+        part = [row for row in rows if row.split == split and row.emotion]
+        emotions = Counter(row.emotion for row in part)
+        splits[split] = {
+            "utterances": len(part),
+            "speakers": len({row.speaker for row in part if row.speaker}),
+            **{emotion: emotions[emotion] for emotion in EMOTIONS},
+        }
+    return {
+        "utterances": len(rows),
+        "speakers": len({row.speaker for row in rows if row.speaker}),
+        "hours": round(sum(row.duration for row in rows) / 3600, 4),
+        "without_audio": sum(not row.has_audio for row in rows),
+        "native": dict(sorted(Counter(row.native_emotion for row in rows).items())),
+        "splits": splits,
+    }

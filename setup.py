@@ -1,0 +1,47 @@
+"""Packaging of XSER; see README.md."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+DEMO = ["espeakng-loader>=0.2.4"]
+DEV = [
+    "hypothesis>=6.100",
+    "inotify_simple>=1.3",
+    "pytest>=8.0",
+    "pytest-cov>=5.0",
+    "pytest-xdist>=3.5",
+    "pytorch-metric-learning>=2.5",
+    "ruff>=0.6",
+    "scikit-learn>=1.4",
+    "scipy>=1.11",
+]
+
+setup(
+    name="xser-brain",
+    version="0.1.0",
+    description="SpeechBrain recipes for zero-shot cross-lingual speech emotion "
+    "recognition",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["xser_brain", "xser_brain.*", "data_prep*"]),
+    package_data={"data_prep.corpora": ["*.txt"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "hyperpyyaml>=1.2.2",
+        "matplotlib>=3.8",
+        "numpy>=1.24",
+        "safetensors>=0.4.3",
+        "sentencepiece>=0.2.0",
+        "soundfile>=0.12",
+        "soxr>=0.3.7",
+        "speechbrain>=1.1",
+        "torch>=2.4",
+        "torchaudio>=2.4",
+        "tqdm>=4.66",
+        "transformers>=4.48",
+    ],
+    extras_require={"demo": DEMO, "dev": DEMO + DEV},
+    entry_points={"console_scripts": ["xser = xser_brain.cli:main"]},
+)

@@ -1,0 +1,79 @@
+"""Fixtures for all tests: where development data lies, and small audio files."""
+
+import csv
+import gzip
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+SHARED = Path(
+    os.environ.get("XSER_SHARED", Path(__file__).resolve().parents[2] / "shared")
+)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of development data; tests that need it are skipped without it."""
+    if not (SHARED / "corpora").is_dir():
+        pytest.skip(f"no development data in {SHARED} (set XSER_SHARED)")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def restored(shared, tmp_path_factory) -> Path:
+    """The real corpora of the development data, as .wav in their official layouts."""
+    folder = tmp_path_factory.mktemp("corpora")
+    subprocess.run(
+        [sys.executable, shared / "corpora/restore.py", folder],
+        check=True,
+        capture_output=True,
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def listing(shared):
+    """Rows of a corpus' listing: path, seconds, sample_rate, label."""
+
+    def read(name: str) -> list[dict]:
+        path = shared / f"corpora/listings/{name}.csv.gz"
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def blank():
+    """Write a silent wav that takes no room on disk."""
+
+    def write(path: Path, seconds: float = 0.1, rate: int = 16000) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = 2 * round(seconds * rate)
+        with path.open("wb") as stream:
+            stream.write(b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt ")
+            stream.write(struct.pack("<IHHIIHH", 16, 1, 1, rate, 2 * rate, 2, 16))
+            stream.write(b"data" + struct.pack("<I", size))
+            stream.truncate(44 + size)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def tone():
+    """Write half a second of a tone, in any format."""
+
+    def write(path: Path, rate: int = 16000, channels: int = 1, **kwargs) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        samples = 0.3 * np.sin(2 * np.pi * 440 * np.arange(rate // 2) / rate)
+        soundfile.write(path, np.tile(samples[:, None], channels), rate, **kwargs)
+        return path
+
+    return write
