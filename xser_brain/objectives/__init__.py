@@ -1,0 +1,1 @@
+"""The objectives of the paper beside the cross-entropy."""
