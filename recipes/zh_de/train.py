@@ -1,0 +1,8 @@
+"""Train and score a recipe: python train.py hparams/X.yaml [--key=value ...]."""
+
+import sys
+
+from xser_brain.experiment import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""Fixtures for the tests of training: small corpora, tiny runs, small encoders."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from speechbrain.utils.logger import TqdmCompatibleStreamHandler
+
+from data_prep import manifest, standin
+from data_prep.manifest import EMOTIONS, Row
+from xser_brain.experiment import main
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "recipes/en_de/hparams/ravdess_to_emodb.yaml"
+TINY = {
+    "non_target": "[esd, urdu]",
+    "splits": "speaker",
+    "steps": 12,
+    "validate_every": 3,
+    "warmup": 2,
+    "crop": 1.0,
+    "width": 16,
+    "channels": 16,
+    "n_mels": 16,
+    "attention_channels": 8,
+}
+ECAPA_KEYS = ("width", "channels", "n_mels", "attention_channels")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Sums in one order, in this process and in those that it starts."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def own_logging():
+    """A run's log handlers, and the streams that they hold, end with the test."""
+    hook = sys.excepthook
+    yield
+    sys.excepthook = hook
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, logging.FileHandler | TqdmCompatibleStreamHandler):
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+@pytest.fixture(scope="session")
+def standins(tmp_path_factory) -> Path:
+    """Four corpora of four speakers: en, zh, ur and the target, de."""
+    root = tmp_path_factory.mktemp("standins")
+    for name in ("ravdess", "esd", "urdu", "emodb"):
+        standin.write(name, root / name, speakers=4, sentences=2, progress=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def argv(standins):
+    """The command line of a run of seconds; a value of None drops the option."""
+
+    def build(results: Path, **changes) -> list[str]:
+        options = {"data_root": standins, "results": results, **TINY, **changes}
+        if options.get("encoder", "ecapa") != "ecapa":
+            options = {k: v for k, v in options.items() if k not in ECAPA_KEYS}
+        given = {key: value for key, value in options.items() if value is not None}
+        return [
+            str(RECIPE),
+            "--noprogressbar",
+            *(f"--{key}={value}" for key, value in given.items()),
+        ]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def finished(argv, tmp_path_factory) -> Path:
+    """The folder of an uninterrupted run of the proposed system, seed 1."""
+    results = tmp_path_factory.mktemp("finished")
+    assert main(argv(results)) == 0
+    return results / "ravdess_to_emodb/proposed/ecapa/1"
+
+
+@pytest.fixture
+def complaint(capsys):
+    """Run a command line that must be refused; its one line on stderr."""
+
+    def call(args: list[str]) -> str:
+        capsys.readouterr()
+        assert main([str(arg) for arg in args]) == 2
+        error = capsys.readouterr().err
+        lines = [line for line in error.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, error
+        assert "Traceback" not in error
+        return lines[0]
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Start Python code in a process of its own."""
+
+    def start(code: str, *args: str, **env: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", code, *args],
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=170,
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def record():
+    """Read a run's run.json."""
+
+    def read(folder: Path) -> dict:
+        return json.loads((folder / "run.json").read_text("utf-8"))
+
+    return read
+
+
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_dim": [32] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+FAMILIES = {
+    "wav2vec2": ("Wav2Vec2", {}),
+    "wav2vec2-layer-norm": ("Wav2Vec2", LAYER_NORM),
+    "hubert": ("Hubert", {}),
+    "hubert-layer-norm": ("Hubert", LAYER_NORM),
+    "wavlm": ("WavLM", {}),
+    "wavlm-layer-norm": ("WavLM", LAYER_NORM),
+    "data2vec": ("Data2VecAudio", {}),
+}
+
+
+@pytest.fixture(scope="session")
+def small_encoder(tmp_path_factory):
+    """Folders of small encoders with random weights, by family."""
+    folders = {}
+
+    def build(family: str, do_normalize: bool = True) -> Path:
+        key = family, do_normalize
+        if key not in folders:
+            name, options = FAMILIES[family]
+            config = getattr(transformers, f"{name}Config")(**SMALL, **options)
+            torch.manual_seed(5)
+            model = getattr(transformers, f"{name}Model")(config)
+            with torch.no_grad():  # fresh norms would hide one that is left out
+                for parameter in model.parameters():
+                    parameter.add_(0.02 * torch.randn_like(parameter))
+            folders[key] = tmp_path_factory.mktemp(family)
+            model.save_pretrained(folders[key])
+            transformers.Wav2Vec2FeatureExtractor(
+                do_normalize=do_normalize
+            ).save_pretrained(folders[key])
+        return folders[key]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def whisper(shared) -> Path:
+    """A real pretrained encoder."""
+    folder = shared / "models/whisper-base-encoder"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return folder
+
+
+@pytest.fixture
+def tiny_corpora(tmp_path):
+    """Write manifests of small corpora by hand, and empty files for their audio."""
+
+    def build(**languages: str) -> dict[str, list[Row]]:
+        corpora = {}
+        for name, language in languages.items():
+            corpora[name] = [
+                Row(
+                    ID=f"{name}-{speaker}{emotion}",
+                    duration=1.0,
+                    wav=f"$data_root/{name}/{speaker}{emotion}.wav",
+                    sample_rate=16000,
+                    corpus=name,
+                    language=language,
+                    speaker=f"{name}-{speaker}",
+                    emotion=emotion,
+                    native_emotion=emotion,
+                    split=split,
+                )
+                for speaker, split in zip(
+                    "abcd", ("train", "train", "valid", "test"), strict=True
+                )
+                for emotion in EMOTIONS
+            ]
+            for row in corpora[name]:
+                path = Path(row.path(tmp_path))
+                path.parent.mkdir(exist_ok=True)
+                path.touch()
+        return corpora
+
+    return build
+
+
+@pytest.fixture
+def write_manifests(tmp_path):
+    """Write manifests; paths by corpus name."""
+
+    def write(corpora: dict[str, list[Row]]) -> dict[str, Path]:
+        paths = {name: tmp_path / f"manifests/{name}.csv" for name in corpora}
+        for name, path in paths.items():
+            manifest.write(path, corpora[name], {"corpus": name})
+        return paths
+
+    return write

@@ -1,0 +1,110 @@
+"""ECAPA-TDNN on log-mel filterbanks, trained from scratch."""
+
+import torch
+from speechbrain.lobes.features import Fbank
+from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN, Conv1d, TDNNBlock
+
+from data_prep.audio import SAMPLE_RATE
+from xser_brain.encoders import Encoder, frame_mask, masked_mean
+
+HOP = 10  # milliseconds
+
+
+class ECAPAEncoder(Encoder):
+    """ECAPA-TDNN (Desplanques et al., Interspeech 2020) over SpeechBrain's layers.
+
+    Log-mel filterbanks are centred per utterance. SpeechBrain's convolutions mirror
+    the last frames at the end of the padded batch, so that an utterance's
+    vector depends on how far it was padded; here they see zeros beyond the
+    utterance, alone or in a batch. The vector is that of the attentive
+    statistics pooling, not a mean over frames.
+
+    Arguments
+    ---------
+    width : int
+        Size of the utterance vector.
+    n_mels : int
+        Mel bands.
+    channels : int
+        Channels of the blocks; the aggregation layer has three times as many.
+    attention_channels : int
+        Channels of the pooling's attention.
+    dropout : float
+        Rate of channel dropout.
+
+    Example
+    -------
+    >>> encoder = ECAPAEncoder(width=16, n_mels=20, channels=16)
+    >>> encoder(torch.rand(2, 16000), torch.tensor([16000, 8000])).shape
+    torch.Size([2, 1, 16])
+    """
+
+    frame_rate = 1000 / HOP
+
+    def __init__(
+        self,
+        width: int = 192,
+        n_mels: int = 80,
+        channels: int = 512,
+        attention_channels: int = 128,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        self.width = width
+        self.features = Fbank(sample_rate=SAMPLE_RATE, n_mels=n_mels, hop_length=HOP)
+        self.network = ECAPA_TDNN(
+            n_mels,
+            channels=[channels] * 4 + [3 * channels],
+            attention_channels=attention_channels,
+            se_channels=attention_channels,
+            lin_neurons=width,
+            dropout=dropout,
+        )
+        self._mask = None
+        for module in self.network.modules():
+            if isinstance(module, Conv1d):
+                module.padding_mode = "constant"
+                module.register_forward_pre_hook(self._zero_padding)
+
+    def _zero_padding(self, module, inputs):
+        sequence = inputs[0]  # (batch, channels, frames), or one frame in a summary
+        if sequence.shape[-1] == self._mask.shape[-1]:
+            return (sequence * self._mask, *inputs[1:])
+        return None
+
+    def _log_mel(
+        self, waveforms: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Filterbanks centred per utterance, and frame counts."""
+        with torch.autocast(waveforms.device.type, enabled=False):
+            features = self.features(waveforms.float())  # (batch, frames, n_mels)
+        counts = 1 + lengths // (SAMPLE_RATE * HOP // 1000)
+        return features - masked_mean(features, counts)[:, None], counts
+
+    def frames(self, waveforms, lengths):
+        """See ``Encoder.frames``: the output of the aggregation layer."""
+        features, counts = self._log_mel(waveforms, lengths)
+        total = features.shape[1]
+        self._mask = frame_mask(counts, total)[:, None]  # (batch, 1, frames)
+        relative = self._relative(counts, total)
+        hidden, outputs = features.transpose(1, 2), []
+        for block in self.network.blocks:
+            given = () if isinstance(block, TDNNBlock) else (relative,)
+            hidden = block(hidden, *given)
+            outputs.append(hidden)
+        hidden = self.network.mfa(torch.cat(outputs[1:], dim=1))
+        return hidden.transpose(1, 2)[:, None], counts
+
+    def forward(self, waveforms, lengths):
+        """See ``Encoder.forward``: pooled by attentive statistics."""
+        sequence, counts = self.frames(waveforms, lengths)
+        sequence = sequence[:, 0].transpose(1, 2)
+        relative = self._relative(counts, sequence.shape[-1])
+        pooled = self.network.asp(sequence, lengths=relative)
+        return self.network.fc(self.network.asp_bn(pooled)).transpose(1, 2)
+
+    @staticmethod
+    def _relative(counts: torch.Tensor, total: int) -> torch.Tensor:
+        # Half a frame less: SpeechBrain rounds relative lengths up to whole frames,
+        # and rounding noise must not add one.
+        return (counts - 0.5) / total

@@ -1,0 +1,65 @@
+"""From the encoder's layers to the utterance embedding that all objectives share."""
+
+import torch
+from torch import nn
+
+
+class EmbeddingHead(nn.Module):
+    """A learnable weighting of layers, and a projection for encoders that do not adapt.
+
+    Arguments
+    ---------
+    layers : int
+        Layers that the encoder hands out; their weights (a softmax) are learned,
+        starting equal.
+    width : int
+        Size of the encoder's utterance vector.
+    projection : int
+        Size of the embedding; 0 takes the weighted vector itself, as the paper does,
+        whose encoder adapts. A frozen encoder leaves nothing for the contrastive and
+        the adversarial objective to shape, so it needs one.
+    dropout : float
+        Rate of dropout before the projection.
+
+    Example
+    -------
+    >>> head = EmbeddingHead(layers=3, width=8, projection=4)
+    >>> head(torch.rand(2, 3, 8)).shape
+    torch.Size([2, 4])
+    >>> EmbeddingHead(layers=1, width=8).width
+    8
+    """
+
+    def __init__(
+        self, layers: int, width: int, projection: int = 0, dropout: float = 0.0
+    ):
+        super().__init__()
+        self.width = projection or width
+        self.layer_weights = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
+        self.projection = (
+            nn.Sequential(
+                nn.LayerNorm(width),
+                nn.Dropout(dropout),
+                nn.Linear(width, projection),
+            )
+            if projection
+            else nn.Identity()
+        )
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Embed utterances.
+
+        Arguments
+        ---------
+        pooled : (batch, layers, width) torch.Tensor
+            What an encoder returns.
+
+        Returns
+        -------
+        (batch, width) torch.Tensor
+        """
+        if self.layer_weights is None:
+            vector = pooled[:, 0]
+        else:
+            vector = torch.einsum("l,blw->bw", self.layer_weights.softmax(0), pooled)
+        return self.projection(vector)
