@@ -363,12 +363,12 @@ _CASIA_SPEAKERS = _genders("liuchanhgf wangzhem zhaoquanyinf ZhaoZuoxiangm")
 
 _LAYOUTS = {
     "meld": _Layout("en-us", 16000, _MELD_SPEAKERS, 4, 10, _meld_path, _meld_labels),
-    "esd": _Layout("cmn", 16000, _ESD_SPEAKERS, 5, 10, _esd_path, _esd_labels),
-    "emodb": _Layout("de", 16000, _EMODB_SPEAKERS, 5, 10, _emodb_path),
-    "cafe": _Layout("fr", 48000, _odd_male(12), 4, 6, _cafe_path, intensities=True),
-    "urdu": _Layout("ur", 44100, _URDU_SPEAKERS, 2, 8, _urdu_path),
+    "esd": _Layout("cmn", 16000, _ESD_SPEAKERS, 10, 10, _esd_path, _esd_labels),
+    "emodb": _Layout("de", 16000, _EMODB_SPEAKERS, 10, 10, _emodb_path),
+    "cafe": _Layout("fr", 48000, _odd_male(12), 6, 6, _cafe_path, intensities=True),
+    "urdu": _Layout("ur", 44100, _URDU_SPEAKERS, 3, 8, _urdu_path),
     "iemocap": _Layout(
-        "en-us", 16000, _IEMOCAP_SPEAKERS, 5, 10, _iemocap_path, _iemocap_labels
+        "en-us", 16000, _IEMOCAP_SPEAKERS, 10, 10, _iemocap_path, _iemocap_labels
     ),
     "ravdess": _Layout(
         "en-us", 48000, _odd_male(24), 2, 4, _ravdess_path, texts=2, intensities=True

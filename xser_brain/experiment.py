@@ -39,7 +39,7 @@ from xser_brain.checkpoints import (
     load_trained,
     save_trained,
 )
-from xser_brain.dataio import Utterances, by_duration, loader, read_waveform
+from xser_brain.dataio import Remembered, Utterances, by_duration, loader, read_waveform
 from xser_brain.encoders.cache import FeatureCache
 from xser_brain.encoders.health import check_layers
 from xser_brain.encoders.pretrained import PretrainedEncoder
@@ -71,6 +71,7 @@ NOT_HASHED = (
     "manifests",
     "features",
     "cache_limit",
+    "audio_memory",
     "overwrite",
     "num_workers",
 )
@@ -78,7 +79,7 @@ NOT_HASHED = (
 
 # The least value of the numbers that a run reads; whole ones have a whole least.
 LEAST = {
-    "run": {"seed": 0},
+    "run": {"seed": 0, "audio_memory": 0.0},
     "training": {
         "steps": 1,
         "validate_every": 1,
@@ -90,10 +91,17 @@ LEAST = {
         "languages_per_batch": 1,
         "emotions_per_batch": 1,
         "utterances_per_cell": 1,
+        "length_pool": 1,
         "crop": 0.0,
         "num_workers": 0,
     },
-    "objectives": {"alpha": 0.0, "beta": 0.0, "adversary_hidden": 1},
+    "objectives": {
+        "alpha": 0.0,
+        "beta": 0.0,
+        "memory_size": 0,
+        "memory_start": 0,
+        "adversary_hidden": 1,
+    },
 }
 
 
@@ -428,6 +436,9 @@ class _Reader:
         self, settings: dict, encoder, data_root: str, run_opts: dict, crop: float
     ):
         self.data_root, self.crop = data_root, crop
+        self.waveforms = Remembered(
+            lambda row: read_waveform(row, data_root), float(settings["audio_memory"])
+        )
         self.kind = _cached_kind(str(settings["cache"]).lower(), encoder)
         self.cache = None
         if self.kind:
@@ -482,7 +493,7 @@ class _Reader:
             crop = self.crop if training else 0.0
             return Utterances(
                 rows,
-                lambda row: read_waveform(row, self.data_root),
+                self.waveforms,
                 languages,
                 speakers,
                 crop,

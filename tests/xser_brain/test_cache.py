@@ -819,7 +819,7 @@ def test_run_that_adapts_on_cached_prefixes(argv, tmp_path, small_encoder, recor
     cached = run(argv, tmp_path / "a", small_encoder, **options)
     plain = run(argv, tmp_path / "b", small_encoder, cache="none", **options)
     facts = record(cached)["encoder"]
-    assert facts["cached"] == "front end and 1 lowest layers"
+    assert facts["cached"] == "front end and layers below 1"
     assert (facts["crop"], facts["cache_dtype"]) == ("whole", "float32")
     assert record(plain)["encoder"]["cached"] is None
     assert not (tmp_path / "b/features").exists()

@@ -60,6 +60,7 @@ CASES = {
     "waveforms": {},
     "waveforms, read ahead": {"num_workers": 1, "steps": 6},
     "cached features": {"encoder": "wav2vec2", "projection": 8},
+    "cached prefix": {"encoder": "wav2vec2", "adaptation": "paper", "steps": 3},
     "baseline1": {"system": "baseline1", "steps": 6},
 }
 

@@ -132,7 +132,7 @@ class FeatureCache:
         """What an entry is, in words."""
         if self.kind == "prefix":
             layers = self.encoder.prefix_layers
-            return f"front end and {layers} lowest layers" if layers else "front end"
+            return f"front end and layers below {layers}" if layers else "front end"
         layers = f"{self.encoder.layers} layers"
         return f"{layers}, {'pooled' if self.kind == 'pooled' else 'frames'}"
 
