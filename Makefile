@@ -11,7 +11,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term -m "not slow"
+	$(BIN)/python -m pytest --cov --cov-report=term -m "not slow"
 
 $(VENV)/.demo: setup.py
 	$(PYTHON) -m venv $(VENV)

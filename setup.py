@@ -10,7 +10,6 @@ DEV = [
     "inotify_simple>=1.3",
     "pytest>=8.0",
     "pytest-cov>=5.0",
-    "pytest-xdist>=3.5",
     "pytorch-metric-learning>=2.5",
     "ruff>=0.6",
     "scikit-learn>=1.4",
