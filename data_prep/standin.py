@@ -14,11 +14,11 @@ direction; their sizes are set here, smaller, so that the classes overlap:
 ===========  =======  ======  ======  ======  =====================================
 offset       neutral  happy   angry   sad     after
 ===========  =======  ======  ======  ======  =====================================
-F0 mean      0        +5 st   +2 st   -1 st   joy far up, anger somewhat, sadness
+F0 mean      0        +6 st   +2 st   -1 st   joy far up, anger somewhat, sadness
                                               level or down [1-4]
-F0 range     x 1      x 1.6   x 1.5   x 0.55  joy and anger wide, sadness narrow
+F0 range     x 1      x 1.8   x 1.5   x 0.55  joy and anger wide, sadness narrow
                                               [1-4]
-tempo        x 1      x 1.16  x 1.2   x 0.82  joy and anger fast, sadness slow [1-4]
+tempo        x 1      x 1.2   x 1.2   x 0.82  joy and anger fast, sadness slow [1-4]
 pauses       0        0       0       +40 ms  sadness hesitates: between words [1]
 loudness     0        +2 dB   +5 dB   -5 dB   anger loud, sadness soft [1, 2]
 tilt, dB     0        +1.6    +4.6    -3      voice quality: anger tense and bright,
@@ -59,7 +59,7 @@ _EMOTIONS = ("neutral", "happy", "angry", "sad")
 # dB per octave; and the standard deviations of what clips and speakers add to them.
 _PROSODY = {
     "neutral": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    "happy": (5.0, 0.68, 0.22, 0.0, 2.0, 1.6),
+    "happy": (6.0, 0.85, 0.26, 0.0, 2.0, 1.6),
     "angry": (2.0, 0.58, 0.26, 0.0, 5.0, 4.6),
     "sad": (-1.0, -0.86, -0.29, 4.0, -5.0, -3.0),
 }
