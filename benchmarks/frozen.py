@@ -35,7 +35,7 @@ def train_heads(dataset: Utterances, rows: list, encoder: PretrainedEncoder) -> 
     """3000 steps of the proposed system, without validation."""
     head = EmbeddingHead(encoder.layers, encoder.width, 256, 0.2)
     classifier = torch.nn.Linear(head.width, len(EMOTIONS))
-    speakers = len({row.speaker for row in rows})
+    speakers = 1 + int(dataset.speakers.max())
     adversary, supcon = SpeakerAdversary(head.width, speakers), LanguageAwareSupCon()
     modules = torch.nn.ModuleList([head, classifier, adversary])
     optimizer = torch.optim.AdamW(modules.parameters(), lr=1e-3)
