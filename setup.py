@@ -28,6 +28,7 @@ setup(
     package_data={"data_prep.corpora": ["*.txt"]},
     python_requires=">=3.10",
     install_requires=[
+        "huggingface_hub>=0.25",
         "hyperpyyaml>=1.2.2",
         "matplotlib>=3.8",
         "numpy>=1.24",

@@ -1,5 +1,6 @@
 """An utterance's embedding is its own: alone, padded, shuffled; and what it should be."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from conftest import FAMILIES
 from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.errors import UserError
-from xser_brain.encoders import Encoder, frame_mask, masked_mean
+from xser_brain.encoders import Encoder, frame_mask, masked_mean, pretrained
 from xser_brain.encoders.ecapa import ECAPAEncoder
 from xser_brain.encoders.pretrained import PretrainedEncoder
 
@@ -282,3 +283,29 @@ def test_masked_mean_against_a_loop():
         expected = sequence[i, :, :count].mean(1)
         torch.testing.assert_close(masked_mean(sequence, counts)[i], expected)
     assert frame_mask(counts, 7).sum(1).tolist() == counts.tolist()
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    """A port of this machine on which something listens until it is closed."""
+    monkeypatch.setattr(pretrained, "getproxies", dict)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(pretrained, "ENDPOINT", url)
+        yield server
+
+
+def test_a_hub_that_answers(endpoint):
+    assert pretrained._hub_answers()
+
+
+def test_unknown_hub_name_offline(endpoint, monkeypatch):
+    endpoint.close()
+    monkeypatch.setattr("time.sleep", None)  # the client's retries would call it
+    with pytest.raises(UserError) as caught:
+        PretrainedEncoder("nobody/nothing")
+    message = str(caught.value)
+    assert "'nobody/nothing'" in message
+    assert "does not answer" in message
+    assert "hf download nobody/nothing --local-dir DIR" in message
+    assert "--encoder_source=" in message

@@ -1,9 +1,14 @@
 """Pretrained speech encoders of the Hugging Face family: wav2vec 2.0's, and Whisper."""
 
 import logging
+import socket
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
+from huggingface_hub.constants import ENDPOINT
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -16,6 +21,21 @@ from xser_brain.encoders.adapters import adapt, train_only_adapted
 from xser_brain.encoders.health import check_source
 
 logger = logging.getLogger(__name__)
+
+HUB_SECONDS = 3.0  # to wait for an answer
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached; its client would try for half a minute."""
+    if getproxies():
+        return True
+    url = urlsplit(ENDPOINT)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname, port), HUB_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def load(source: str) -> tuple[nn.Module, object | None]:
@@ -38,22 +58,29 @@ def load(source: str) -> tuple[nn.Module, object | None]:
     # It reports, as if amiss, the decoder's weights that an encoder does not have.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    known_only = not Path(source).is_dir() and not _hub_answers()
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = AutoConfig.from_pretrained(source, local_files_only=known_only)
         # LayerDrop would skip layers at random, differently on every process.
         for name in ("layerdrop", "encoder_layerdrop"):
             if hasattr(config, name):
                 setattr(config, name, 0.0)
-        model = AutoModel.from_pretrained(source, config=config, dtype=torch.float32)
+        model = AutoModel.from_pretrained(
+            source, config=config, dtype=torch.float32, local_files_only=known_only
+        )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
+        if known_only:
+            reason = f"{ENDPOINT} does not answer, and its cache has no such model"
         raise UserError(
             f"cannot load the encoder {source!r} ({reason}): pass --encoder_source="
             "a hub name that can be reached, or a folder with config.json and weights "
             f"(where there is a network: `hf download {source} --local-dir DIR`)"
         ) from error
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(source)
+        extractor = AutoFeatureExtractor.from_pretrained(
+            source, local_files_only=known_only
+        )
     except (OSError, ValueError):
         extractor = None
     return model, extractor
