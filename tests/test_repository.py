@@ -8,9 +8,9 @@ import pytest
 import ruamel.yaml
 
 from data_prep import corpus
-from xser_brain.experiment import settle
 from xser_brain.hparams import load, resolve
 from xser_brain.protocol import PAPER_SETTINGS
+from xser_brain.spec import settle
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted((ROOT / "recipes").glob("*/hparams/*.yaml"))

@@ -165,6 +165,9 @@ class XSERBrain(sb.Brain):
             self._outputs["languages"].append(batch.languages.cpu().numpy())
             self._outputs["emotions"].append(batch.emotions.cpu().numpy())
             self._outputs["probabilities"].append(probabilities)
+            if stage == sb.Stage.TEST:
+                embeddings = predictions["embeddings"].float().cpu().numpy()
+                self._outputs["embeddings"].append(embeddings)
             return loss
         parts = {"ce": loss}
         if self.hparams.supcon is not None:
@@ -185,9 +188,7 @@ class XSERBrain(sb.Brain):
     def on_stage_start(self, stage, epoch=None):
         """Forget what the last stage gathered."""
         self._parts = defaultdict(float)
-        self._outputs = {
-            "ids": [], "languages": [], "emotions": [], "probabilities": [],
-        }  # fmt: skip
+        self._outputs = defaultdict(list)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; after a validation also save, and decide whether to go on.
@@ -202,12 +203,12 @@ class XSERBrain(sb.Brain):
                 **{name: float(v) / batches for name, v in self._parts.items()},
             }
             return
+        ids = self._outputs.pop("ids")
         gathered = {
-            name: np.concatenate(self._outputs[name])
-            for name in ("languages", "emotions", "probabilities")
+            name: np.concatenate(parts) for name, parts in self._outputs.items()
         }
-        self.outputs = {"ids": self._outputs["ids"], **gathered}
         if stage == sb.Stage.TEST:
+            self.outputs = {"ids": ids, **gathered}
             return
         self.valid_uar = self._uar_per_language(**gathered)
         mean = float(np.mean(list(self.valid_uar.values())))
@@ -263,8 +264,8 @@ class XSERBrain(sb.Brain):
         Returns
         -------
         dict
-            ``ids`` (list of str), ``emotions`` (utterances,) and ``probabilities``
-            (utterances, 4) numpy arrays.
+            ``ids`` (list of str), ``emotions`` (utterances,), ``probabilities``
+            (utterances, 4) and ``embeddings`` (utterances, width) numpy arrays.
         """
         self.evaluate(loader, max_key="uar")
         return self.outputs

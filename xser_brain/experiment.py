@@ -6,7 +6,6 @@ selection see the training languages, and only then is the first target file dec
 
 import csv
 import errno
-import hashlib
 import io
 import json
 import logging
@@ -15,12 +14,12 @@ import re
 import resource
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-import ruamel.yaml
 import speechbrain as sb
 import torch
 from speechbrain.dataio.sampler import DistributedSamplerWrapper
@@ -28,9 +27,10 @@ from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_o
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
 
-from data_prep import corpus, prepare, standin
+from data_prep import corpus
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS, Row, write_atomic
+from xser_brain import embeddings
 from xser_brain import hparams as hparams_module
 from xser_brain.brain import XSERBrain
 from xser_brain.checkpoints import (
@@ -43,66 +43,27 @@ from xser_brain.dataio import Remembered, Utterances, by_duration, loader, read_
 from xser_brain.encoders.cache import FeatureCache
 from xser_brain.encoders.health import check_layers
 from xser_brain.encoders.pretrained import PretrainedEncoder
+from xser_brain.locks import ALONE, AT_ONCE, Lock
 from xser_brain.metrics import summarise
 from xser_brain.model import EmbeddingHead
 from xser_brain.objectives.adversary import SpeakerAdversary
 from xser_brain.objectives.memory import EmbeddingMemory
-from xser_brain.protocol import Plan, Setting, get_system, make_plan
+from xser_brain.protocol import Plan
 from xser_brain.reports.confusion import draw_confusion
 from xser_brain.sampling import HierarchicalBatches, RandomBatches
+from xser_brain.spec import (
+    describe,
+    hparams_sha256,
+    identify,
+    is_finished,
+    prepare_corpora,
+)
 
 logger = logging.getLogger(__name__)
 
 SCHEMA = 1
-# Run options of SpeechBrain that decide on a result.
-DECISIVE_OPTIONS = (
-    "precision",
-    "eval_precision",
-    "grad_accumulation_factor",
-    "max_grad_norm",
-    "debug",
-)
 PREDICTIONS = "predictions.csv"
-# The seed is told apart; where things lie and how fast they come changes no result.
-NOT_HASHED = (
-    "seed",
-    "data_root",
-    "results",
-    "manifests",
-    "features",
-    "cache_limit",
-    "audio_memory",
-    "overwrite",
-    "num_workers",
-)
-
-
-# The least value of the numbers that a run reads; whole ones have a whole least.
-LEAST = {
-    "run": {"seed": 0, "audio_memory": 0.0},
-    "training": {
-        "steps": 1,
-        "validate_every": 1,
-        "patience": 1,
-        "learning_rate": 0.0,
-        "warmup": 0,
-        "weight_decay": 0.0,
-        "batch_size": 1,
-        "languages_per_batch": 1,
-        "emotions_per_batch": 1,
-        "utterances_per_cell": 1,
-        "length_pool": 1,
-        "crop": 0.0,
-        "num_workers": 0,
-    },
-    "objectives": {
-        "alpha": 0.0,
-        "beta": 0.0,
-        "memory_size": 0,
-        "memory_start": 0,
-        "adversary_hidden": 1,
-    },
-}
+CLAIM_SECONDS = 30
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,111 +110,6 @@ def _complain(message: str) -> int:
     return 2
 
 
-def _names(value: object) -> tuple[str, ...]:
-    """Corpus names from a list, or from ``a,b,c``."""
-    if value is None:
-        return ()
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
-    return tuple(str(part).strip() for part in parts if str(part).strip())
-
-
-def settle(hparams: dict) -> Setting:
-    """Read off a recipe which corpora play which part.
-
-    A leave-one-language-out recipe gives ``corpora`` instead of the source and
-    non-target ones: all but those of the target's language are trained on, the first
-    of them as the source.
-
-    Arguments
-    ---------
-    hparams : dict
-        A recipe.
-
-    Returns
-    -------
-    Setting
-
-    Raises
-    ------
-    UserError
-        If a corpus is unknown or plays two parts.
-
-    Example
-    -------
-    >>> settle({"corpora": "ravdess,urdu,emodb", "target": "emodb"}).non_target
-    ('urdu',)
-    """
-    target = str(hparams["target"])
-    source = _names(hparams.get("source"))
-    non_target = _names(hparams.get("non_target"))
-    if "corpora" in hparams:
-        language = corpus.get(target).language
-        others = [
-            name
-            for name in _names(hparams["corpora"])
-            if corpus.get(name).language != language
-        ]
-        source = source or tuple(others[:1])
-        non_target = tuple(name for name in others if name not in source)
-    for name in (*source, *non_target, target):
-        corpus.get(name)
-    return Setting(source, non_target, target)
-
-
-def _manifest_paths(settings: dict, names: Sequence[str]) -> dict[str, Path]:
-    folder = Path(settings["manifests"] or Path(settings["results"]) / "manifests")
-    return {name: folder / f"{name}.csv" for name in names}
-
-
-def _prepare(settings: dict, names: Sequence[str], data_root: Path) -> None:
-    """Write stand-ins, if this is a demo, and manifests that are not up to date."""
-    policy = None if settings["splits"] == "default" else settings["splits"]
-    if policy not in (None, "paper", "speaker"):
-        raise UserError(f"unknown splits {policy!r}: use paper, speaker or default")
-    for name, path in _manifest_paths(settings, names).items():
-        folder = corpus.get(name).locate(data_root)
-        if settings["demo"]:
-            standin.write(name, folder)
-        prepare.prepare(corpus.get(name), folder, path.parent, policy)
-
-
-def _data_root(settings: dict, names: Sequence[str]) -> Path:
-    """The corpora's folder; a demo has its own unless one is given."""
-    if settings["data_root"]:
-        return Path(settings["data_root"]).expanduser().resolve()
-    if settings["demo"]:
-        return (Path(settings["results"]) / "standins").resolve()
-    raise UserError(
-        "data_root is not set: pass --data_root=DIR, which holds one folder per "
-        f"corpus ({', '.join(names)}), or --demo=True for synthetic stand-ins"
-    )
-
-
-def hparams_sha256(text: str) -> str:
-    """Hash a resolved recipe, but for where things lie.
-
-    Arguments
-    ---------
-    text : str
-        From ``xser_brain.hparams.resolve``.
-
-    Returns
-    -------
-    str
-    """
-    return hashlib.sha256(_hashed_lines(text).encode()).hexdigest()
-
-
-def _hashed_lines(text: str) -> str:
-    tree = ruamel.yaml.YAML().load(text)
-    for key in NOT_HASHED:
-        for part in (tree, *(v for v in tree.values() if isinstance(v, dict))):
-            part.pop(key, None)
-    stream = io.StringIO()
-    ruamel.yaml.YAML().dump(tree, stream)
-    return stream.getvalue()
-
-
 def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
     """Train and score one system in one setting, or go on where it was stopped.
 
@@ -277,42 +133,31 @@ def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
         On any mistake that the user can mend.
     """
     ddp_init_group(run_opts)
-    text = hparams_module.resolve(recipe, overrides)
-    hparams = hparams_module.load(text)
-    _check(recipe, hparams)
-    settings, training = hparams["run"], hparams["training"]
-    setting, system_name = settle(hparams), str(settings["system"])
-    names = setting.corpora(get_system(system_name))
-    seed = int(settings["seed"])
-    results = Path(settings["results"])
-    label = _encoder_label(hparams)
-    folder = results / setting.name / system_name / label / str(seed)
+    spec = describe(recipe, overrides)
+    hparams, settings, training = spec.hparams, spec.settings, spec.hparams["training"]
+    setting, folder, seed = spec.setting, spec.folder, int(spec.settings["seed"])
 
-    _require_writable(results)
-    data_root = _data_root(settings, names)
-    manifests = _manifest_paths(settings, names)
-    run_on_main(_prepare, [settings, names, data_root])
-    plan = make_plan(setting, system_name, manifests, data_root)
-    identity = {
-        "hparams": _hashed_lines(text),
-        "protocol": plan.sha256(),
-        "options": {name: run_opts[name] for name in DECISIVE_OPTIONS},
-    }
+    _require_writable(spec.results)
+    run_on_main(prepare_corpora, [spec])
+    plan = spec.plan()
+    identity = identify(spec, plan, run_opts)
+    lock = Lock(folder.with_name(f".{seed}.lock"))
+    run_on_main(_claim, [lock, folder])
     run_on_main(_open_folder, [folder, identity, settings["overwrite"]])
-    if (folder / "run.json").exists():
+    if is_finished(folder, identity):
         logger.info("this run is finished already; --overwrite=True runs it anew")
         if if_main_process():
             _announce(folder)
         return folder
     plan.require_audio()
     sb.create_experiment_directory(folder, log_config=_log_config(run_opts))
-    write_atomic(folder / "hyperparams.yaml", text.encode())
+    write_atomic(folder / "hyperparams.yaml", spec.text.encode())
 
     sb.utils.seed.seed_everything(seed, verbose=False)
     encoder = _build_encoder(hparams, plan)
     target = [*plan.test, *plan.rest]
     crop = float(training["crop"])
-    reader = _Reader(settings, encoder, str(data_root), run_opts, crop)
+    reader = _Reader(settings, encoder, str(spec.data_root), run_opts, crop)
     reader.require(plan.train, plan.valid + target)
     brain = _build_brain(hparams, plan, encoder, reader.kind, folder, run_opts)
     train_set = reader.open(plan.train, plan.languages, plan.speakers, training=True)
@@ -338,12 +183,21 @@ def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
     target_set = reader.open(target)
     batches = by_duration(target, int(training["batch_size"]))
     outputs = brain.predict(loader(target_set, batches, workers))
+    parts = {"target": (target, outputs)}
+    kept = embeddings.spread(plan.train, int(settings["embeddings"]))
+    for part, rows in (("valid", plan.valid), ("train", kept)):
+        if rows:
+            chosen = reader.open(rows, training=part == "train")
+            batches = by_duration(rows, int(training["batch_size"]))
+            parts[part] = rows, brain.predict(loader(chosen, batches, workers))
     if if_main_process():
+        embeddings.save(folder, parts)
         _write_artefacts(
             folder, plan, outputs, brain, seed,
             extra={
-                "encoder": {**_encoder_facts(label, encoder), **reader.facts()},
-                "hparams_sha256": hparams_sha256(text),
+                "encoder": {**_encoder_facts(spec.label, encoder), **reader.facts()},
+                "purpose": settings["purpose"],
+                "hparams_sha256": hparams_sha256(spec.text),
                 "options": identity["options"],
                 "protocol_sha256": identity["protocol"],
                 "steps": steps,
@@ -354,18 +208,16 @@ def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
     return folder
 
 
-def _check(recipe: str | Path, hparams: dict) -> None:
-    """Refuse a recipe that lacks something, or a number that is none."""
-    for key in (*hparams_module.PIECES, "target", "encoder"):
-        if not hparams.get(key):
-            raise UserError(f"{recipe}: no {key}: add it as other recipes have it")
-    for piece, numbers in LEAST.items():
-        for key, least in numbers.items():
-            value = hparams[piece].get(key)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or type(least)(value) != value or value < least:
-                kind = "whole number" if isinstance(least, int) else "number"
-                raise UserError(f"{key} is {value!r}: set a {kind} from {least} on")
+def _claim(lock: Lock, folder: Path) -> None:
+    """Be the only process that writes a run; one that was just killed takes a while."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(CLAIM_SECONDS):
+        if lock.acquire(ALONE | AT_ONCE):
+            return
+        time.sleep(1)
+    raise UserError(
+        f"another process trains {folder}: wait for it, or pass --results=DIR"
+    )
 
 
 def _require_writable(results: Path) -> None:
@@ -395,10 +247,13 @@ def _difference(before: dict, now: dict) -> str:
         return f"then {before.get('options')}, now {now['options']}"
     if before["hparams"] == now["hparams"]:
         return "the corpora or their splits changed"
-    old, new = before["hparams"].splitlines(), now["hparams"].splitlines()
-    added = [line.strip() for line in new if line not in old]
-    removed = [line.strip() for line in old if line not in new]
-    return f"then {'; '.join(removed) or 'less'}, now {'; '.join(added) or 'less'}"
+    old, new = before["hparams"], now["hparams"]
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+
+    def told(values: dict) -> str:
+        return "; ".join(f"{key.split('.')[-1]}: {values.get(key)}" for key in changed)
+
+    return f"then {told(old)}, now {told(new)}"
 
 
 def _log_config(run_opts: dict) -> str:
@@ -420,13 +275,6 @@ def _build_encoder(hparams: dict, plan: Plan):
         language = corpus.get(plan.setting.source[0]).language
         source = model["sources"].get(language, model["sources"]["default"])
     return adapt["build"](source=source)
-
-
-def _encoder_label(hparams: dict) -> str:
-    """The encoder's name in the results: with its adaptation, unless it is frozen."""
-    adaptation = hparams["adapt"]["adaptation"]
-    suffix = "" if adaptation == "frozen" else f"-{adaptation}"
-    return f"{hparams['encoder']}{suffix}"
 
 
 class _Reader:
@@ -701,6 +549,7 @@ def _write_artefacts(folder, plan, outputs, brain, seed, extra) -> None:
         },
         "target_test": target_test,
         "target_all": target_all,
+        "layer_weights": _unwrapped(brain.modules.head).weights(),
         "trainable_parameters": sum(
             p.numel() for p in brain.modules.parameters() if p.requires_grad
         ),
@@ -716,6 +565,11 @@ def _write_artefacts(folder, plan, outputs, brain, seed, extra) -> None:
     }
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_atomic(folder / "run.json", text.encode())
+
+
+def _unwrapped(module):
+    """A module as it was before several processes shared it."""
+    return getattr(module, "module", module)
 
 
 def _peak_memory_mb() -> float:

@@ -63,3 +63,9 @@ class EmbeddingHead(nn.Module):
         else:
             vector = torch.einsum("l,blw->bw", self.layer_weights.softmax(0), pooled)
         return self.projection(vector)
+
+    def weights(self) -> list[float] | None:
+        """The share of each encoder layer; None if there is but one."""
+        if self.layer_weights is None:
+            return None
+        return self.layer_weights.detach().softmax(0).tolist()

@@ -15,7 +15,6 @@ process holds. The locks are the kernel's (flock): none outlives its process.
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import io
@@ -26,7 +25,6 @@ import mmap
 import os
 import shutil
 import time
-import weakref
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +35,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from xser_brain.locks import ALONE, AT_ONCE, SHARED, Lock
 
 logger = logging.getLogger(__name__)
 
@@ -109,35 +108,6 @@ def read_array(path: Path, verify: bool = True) -> np.ndarray:
     if verify and zlib.crc32(array) != int.from_bytes(data[end:], "little"):
         raise Damaged("of another content")
     return array
-
-
-class _Lock:
-    """A lock of the kernel; where there can be none, nobody else writes either."""
-
-    def __init__(self, path: Path):
-        self._descriptor = -1
-        for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):
-            with contextlib.suppress(OSError):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
-                break
-        if self._descriptor >= 0:
-            self.close = weakref.finalize(self, os.close, self._descriptor)
-
-    def acquire(self, mode: int) -> bool:
-        """Whether the lock was given."""
-        try:
-            fcntl.flock(self._descriptor, mode)
-        except (OSError, ValueError):
-            return False
-        return True
-
-    def __enter__(self) -> "_Lock":
-        return self
-
-    def __exit__(self, *exception) -> None:
-        if self._descriptor >= 0:
-            self.close()
 
 
 @dataclass
@@ -278,13 +248,13 @@ def remove(root: Path, keys: Sequence[str]) -> list[str]:
     """
     root, used = Path(root), []
     try:
-        with _Lock(root / ".lock") as all_of_it:
-            all_of_it.acquire(fcntl.LOCK_EX)
+        with Lock(root / ".lock") as all_of_it:
+            all_of_it.acquire(ALONE)
             for group in groups(root):
                 if group.key not in keys:
                     continue
-                with _Lock(root / f"{group.key}.lock") as lock:
-                    if not lock.acquire(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                with Lock(root / f"{group.key}.lock") as lock:
+                    if not lock.acquire(ALONE | AT_ONCE):
                         used.append(group.key)
                         continue
                     _remove_group(root / group.key)
@@ -341,8 +311,8 @@ class Store:
         self.limit = limit * GB
         self.kept: set[str] = set()
         self.damaged = 0
-        self._lock = _Lock(self.root / f"{key}.lock")
-        self._lock.acquire(fcntl.LOCK_SH)
+        self._lock = Lock(self.root / f"{key}.lock")
+        self._lock.acquire(SHARED)
 
     def path(self, name: str) -> Path:
         """Where an array lies, or would."""
@@ -419,8 +389,8 @@ class Store:
         UserError
             If that is not enough, or the disk is full.
         """
-        with _Lock(self.root / ".lock") as lock:
-            lock.acquire(fcntl.LOCK_EX)
+        with Lock(self.root / ".lock") as lock:
+            lock.acquire(ALONE)
             found = groups(self.root)
             excess = sum(group.size for group in found) + size - self.limit
             if excess > 0:
@@ -438,15 +408,15 @@ class Store:
                 own = group.key == self.key
                 lock = self._lock
                 if not own:
-                    lock = stack.enter_context(_Lock(self.root / f"{group.key}.lock"))
-                if lock.acquire(fcntl.LOCK_EX | fcntl.LOCK_NB):
+                    lock = stack.enter_context(Lock(self.root / f"{group.key}.lock"))
+                if lock.acquire(ALONE | AT_ONCE):
                     candidates += [
                         entry
                         for entry in group.entries
                         if not (own and entry.path.stem in self.kept)
                     ]
                 if own:
-                    lock.acquire(fcntl.LOCK_SH)
+                    lock.acquire(SHARED)
             candidates.sort(key=lambda entry: entry.used)
             if sum(entry.size for entry in candidates) < excess:
                 raise UserError(

@@ -1,0 +1,87 @@
+"""The utterance embeddings that a run keeps, for figures and probes."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.manifest import Row, write_atomic
+
+NAME = "embeddings.npz"
+FIELDS = ("emotion", "language", "speaker")
+
+
+def spread(rows: Sequence[Row], most: int) -> list[Row]:
+    """A sample taken at equal steps, so that each corpus keeps its share.
+
+    Arguments
+    ---------
+    rows : sequence of Row
+        Utterances, corpus by corpus.
+    most : int
+        How many to take at most.
+
+    Returns
+    -------
+    list of Row
+
+    Example
+    -------
+    >>> spread([1, 2, 3, 4, 5, 6], 3)
+    [1, 3, 5]
+    >>> spread([1, 2], 3), spread([1, 2], 0)
+    ([1, 2], [])
+    """
+    if not most:
+        return []
+    return list(rows[:: max(1, -(-len(rows) // most))])
+
+
+def save(
+    folder: Path, parts: Mapping[str, tuple[Sequence[Row], Mapping[str, object]]]
+) -> None:
+    """Write a run's embeddings, in half precision.
+
+    Arguments
+    ---------
+    folder : Path
+        The run's folder.
+    parts : mapping
+        Name of a part (``train``, ``valid``, ``target``) to its utterances, and to
+        ``ids`` and ``embeddings`` as ``XSERBrain.predict`` gives them.
+    """
+    columns: dict[str, list] = {"ids": [], "part": [], **{name: [] for name in FIELDS}}
+    embeddings = []
+    for part, (rows, outputs) in parts.items():
+        by_id = {row.ID: row for row in rows}
+        embeddings.append(outputs["embeddings"].astype(np.float16))
+        columns["ids"] += outputs["ids"]
+        columns["part"] += [part] * len(outputs["ids"])
+        for name in FIELDS:
+            columns[name] += [getattr(by_id[i], name) for i in outputs["ids"]]
+    buffer = io.BytesIO()
+    arrays = {name: np.array(values, dtype=str) for name, values in columns.items()}
+    np.savez_compressed(buffer, embeddings=np.concatenate(embeddings), **arrays)
+    write_atomic(folder / NAME, buffer.getvalue())
+
+
+def load(folder: Path) -> dict[str, np.ndarray] | None:
+    """Read a run's embeddings.
+
+    Arguments
+    ---------
+    folder : Path
+        The run's folder.
+
+    Returns
+    -------
+    dict or None
+        ``ids``, ``part``, ``emotion``, ``language``, ``speaker``: (utterances,) str;
+        ``embeddings``: (utterances, width) float16. None if the run kept none.
+    """
+    path = Path(folder) / NAME
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
