@@ -1,24 +1,32 @@
-"""``python -m data_prep``: list, prepare, check and imitate corpora."""
+"""``python -m data_prep``: list, get, prepare, check, add and imitate corpora."""
 
 import argparse
 import csv
 import logging
 import sys
-from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from data_prep import audio, corpus, manifest, prepare, standin
+from data_prep import corpus
 from data_prep.errors import UserError
+from data_prep.splits import POLICIES
+from data_prep.vocabulary import EMOTIONS
 
+# What takes long to import is imported where it is needed: `list` answers at once.
+
+logger = logging.getLogger(__name__)
 FIELDS = (
     "corpus",
     "language",
     "title",
     "speakers",
     "utterances",
-    *manifest.EMOTIONS,
+    *EMOTIONS,
+    "others",
+    "hours",
     "splits",
     "licence",
+    "access",
     "homepage",
 )
 
@@ -34,26 +42,30 @@ def corpus_table(data_root: Path | None = None) -> list[dict]:
     Returns
     -------
     list of dict
-        One a corpus, with the keys ``FIELDS``.
+        One a corpus, with the keys ``FIELDS``; what is not known is empty, and so are
+        the speakers of a corpus that does not tell who speaks.
 
     Example
     -------
-    >>> corpus_table()[0]["corpus"]
-    'cafe'
+    >>> row = next(row for row in corpus_table() if row["corpus"] == "emodb")
+    >>> row["language"], row["angry"], row["others"], row["access"]
+    ('de', 127, 196, 'download')
     """
     rows = []
     for item in corpus.registry().values():
+        declared = item.declared
         row = {
             "corpus": item.name,
             "language": item.language,
             "title": item.title,
-            "speakers": item.speakers,
+            "speakers": item.speakers or "",
             "utterances": item.size,
-            **{
-                emotion: item.expected.get(emotion, "") for emotion in manifest.EMOTIONS
-            },
-            "splits": "paper, speaker" if item.paper_split else "speaker",
+            **{emotion: declared.get(emotion, "") for emotion in EMOTIONS},
+            "others": item.size - sum(declared.values()) if declared else "",
+            "hours": item.hours or "",
+            "splits": ", ".join(item.policies),
             "licence": item.licence,
+            "access": item.access,
             "homepage": item.homepage,
         }
         if data_root:
@@ -68,63 +80,168 @@ def _print_table(rows: list[dict], style: str) -> None:
         writer.writeheader()
         writer.writerows(rows)
         return
+    if style == "markdown":
+        rows = [
+            {**row, "title": f"[{row['title']}]({row['homepage']})"} for row in rows
+        ]
+        for row in rows:
+            del row["homepage"]
+        lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+        for line in lines:
+            print(f"| {' | '.join(map(str, line))} |")
+        return
     cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    if style == "markdown":
-        cells.insert(1, ["-" * width for width in widths])
-    edge, between = ("| ", " | ") if style == "markdown" else ("", "  ")
     for row in cells:
-        line = between.join(v.ljust(w) for v, w in zip(row, widths, strict=True))
-        print((edge + line + edge[::-1]).rstrip())
+        print("  ".join(v.ljust(w) for v, w in zip(row, widths, strict=True)).rstrip())
 
 
 def _list(args: argparse.Namespace) -> None:
     _print_table(corpus_table(args.data_root), args.format)
 
 
+def _folder(args: argparse.Namespace, item: corpus.Corpus) -> Path:
+    return args.data_folder or item.locate(args.data_root)
+
+
 def _prepare(args: argparse.Namespace) -> None:
+    from data_prep import manifest, prepare
+
+    def run(item: corpus.Corpus) -> Path:
+        return prepare.prepare(
+            item,
+            _folder(args, item),
+            args.save_folder,
+            args.splits,
+            args.decode,
+            not args.no_merge,
+        )
+
+    if args.all:
+        _prepare_all(args.data_root, run)
+        return
+    path = run(corpus.get(args.corpus))
+    print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
+
+
+def _prepare_all(data_root: Path, run: Callable[[corpus.Corpus], Path]) -> None:
+    """Prepare what is there; what goes wrong with one corpus stops no other."""
+    there = [c for c in corpus.registry().values() if c.locate(data_root).is_dir()]
+    if not there:
+        raise UserError(
+            f"{data_root} holds no corpus: each should lie there in a folder of its name, "
+            "see `python -m data_prep list`"
+        )
+    outcome = {}
+    for item in there:
+        try:
+            outcome[item.name] = f"ok: {run(item)}"
+        except UserError as error:
+            outcome[item.name] = f"failed: {error}"
+        except Exception as error:
+            logger.exception("%s: a defect of its file or of this program", item.name)
+            outcome[item.name] = f"failed: {error!r}"
+    for name, line in outcome.items():
+        print(f"{name}: {line}")
+    failed = [name for name in outcome if outcome[name].startswith("failed")]
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(there)} corpora failed ({', '.join(failed)}), as "
+            "said above: mend them, or do without"
+        )
+
+
+def _check(args: argparse.Namespace) -> None:
+    from data_prep import audio, check, prepare
+
     item = corpus.get(args.corpus)
-    path = prepare.prepare(
-        item, args.data_folder, args.save_folder, args.splits, args.decode
+    folder = _folder(args, item)
+    todo = _show(check.unfinished(item))
+    try:
+        utterances, rejected = prepare.walk(item, folder)
+    except UserError:
+        if folder.is_dir():
+            _show(check.expectation(item, folder, []))
+        raise
+    headers, unusable, missing = prepare.probe(item, folder, utterances, audio.check)
+    bad = [*rejected, *unusable.values()]
+    bad += [corpus.Rejected(path, "not on disk") for path in missing]
+    _show(check.problems(bad, None if args.verbose else check.SHOWN))
+    if rejected or missing:
+        _show(check.expectation(item, folder, missing))
+    counts = list(check.table(item, utterances, headers))
+    _show(counts)
+    if any(line.endswith(check.DIFFERS) for line in counts):
+        print("counts differ: the copy is incomplete, or of another edition")
+    if bad:
+        raise UserError(
+            f"{folder}: {len(bad)} file(s) cannot be used (listed above): get them anew, "
+            "or go on without them (`prepare --decode` leaves them out)"
+        )
+    print(f"{folder}: all {len(headers)} files decode")
+    if todo:
+        raise UserError(f"{todo} line(s) of {item.name} are to do (listed above)")
+
+
+def _show(lines: Iterable[str]) -> int:
+    """Print lines; tell how many."""
+    number = 0
+    for number, line in enumerate(lines, 1):  # noqa: B007
+        print(line)
+    return number
+
+
+def _download(args: argparse.Namespace) -> None:
+    from data_prep import download
+
+    download.command(corpus.get(args.corpus), args.data_root, args.audb)
+
+
+def _export(args: argparse.Namespace) -> None:
+    from data_prep import exchange
+
+    path = exchange.export_manifest(
+        args.format, args.manifest, args.data_root, args.save_folder
+    )
+    print(f"written: {path}")
+
+
+def _import(args: argparse.Namespace) -> None:
+    from data_prep import exchange, manifest
+
+    pairs = [label.rpartition("=") for label in args.labels]
+    path = exchange.import_table(
+        args.format,
+        args.folder,
+        args.name,
+        args.save_folder,
+        data_folder=args.data_folder,
+        label=args.label,
+        tables=args.tables,
+        language=args.language,
+        labels={native: wide for native, _, wide in pairs},
+        splits=args.splits,
+        decode=args.decode,
     )
     print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
 
 
-def _check(args: argparse.Namespace) -> None:
-    item = corpus.get(args.corpus)
-    utterances, rejected = prepare.walk(item, args.data_folder)
-    headers, unusable, missing = prepare.probe(
-        item, args.data_folder, utterances, audio.check
+def _new(args: argparse.Namespace) -> None:
+    from data_prep import scaffold
+
+    corpus_file, test = scaffold.new(args.corpus, args.language)
+    print(
+        f"corpus: {corpus_file}\ntest:   {test}\n"
+        f"Fill in the lines marked TODO, in both. Then:\n"
+        f"  python -m data_prep check {args.corpus} --data_folder=DIR\n"
+        f"  python -m pytest {test}\n"
+        f"  python -m data_prep prepare {args.corpus} --data_folder=DIR"
     )
-    rejected += unusable
-    entries = [(entry.path, entry.reason) for entry in rejected]
-    for path, reason in entries + [(path, "not on disk") for path in missing]:
-        # A name that is not UTF-8 must not stop the listing.
-        print(f"{path.encode(errors='backslashreplace').decode()}: {reason}")
-    usable = [item.emotions[u.emotion] for u in utterances if u.id in headers]
-    found = Counter(usable)
-    speakers = len({u.speaker for u in utterances if u.speaker})
-    print(f"{'':12}{'declared':>10}{'found':>10}{'usable':>10}")
-    lines = [
-        ("utterances", item.size, len(utterances), len(usable)),
-        ("speakers", item.speakers, speakers, ""),
-    ]
-    labels = Counter(item.emotions[u.emotion] for u in utterances)
-    for emotion in manifest.EMOTIONS:
-        declared = item.expected.get(emotion, "")
-        lines.append((emotion, declared, labels[emotion], found[emotion]))
-    for name, *values in lines:
-        print(f"{name:12}" + "".join(f"{value:>10}" for value in values))
-    problems = len(rejected) + len(missing)
-    if problems:
-        raise UserError(
-            f"{args.data_folder}: {problems} file(s) cannot be used (listed above): "
-            "get them anew, or go on without them (`prepare --decode` leaves them out)"
-        )
-    print(f"{args.data_folder}: all {len(usable)} files decode")
 
 
 def _standin(args: argparse.Namespace) -> None:
+    from data_prep import standin
+
     for name in args.corpora:
         folder = corpus.get(name).locate(args.data_root)
         clips = standin.write(name, folder, seed=args.seed)
@@ -141,6 +258,32 @@ def parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
+    def add_folder(sub: argparse.ArgumentParser) -> None:
+        where = sub.add_mutually_exclusive_group(required=True)
+        where.add_argument("--data_folder", type=Path, help="the corpus")
+        where.add_argument(
+            "--data_root", type=Path, help="what holds one folder per corpus"
+        )
+
+    def add_writing(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--save_folder",
+            type=Path,
+            default=Path("manifests"),
+            help="for the manifest; default: ./%(default)s",
+        )
+        sub.add_argument(
+            "--splits",
+            choices=POLICIES,
+            help="Table 1 of the paper, about 80/10/10 by whole speakers, the corpus' "
+            "own parts, or all in train; default: the first that the corpus allows",
+        )
+        sub.add_argument(
+            "--decode",
+            action="store_true",
+            help="decode every file, reject damaged ones",
+        )
+
     sub = add("list", _list, "Show all corpora, with their declared counts.")
     sub.add_argument("--format", choices=("text", "csv", "markdown"), default="text")
     sub.add_argument(
@@ -148,25 +291,70 @@ def parser() -> argparse.ArgumentParser:
     )
 
     sub = add("prepare", _prepare, "Write a corpus' manifest (CSV) and sidecar (JSON).")
-    sub.add_argument("corpus", help="registry name, see `list`")
-    sub.add_argument("--data_folder", type=Path, required=True, help="the corpus")
-    sub.add_argument("--save_folder", type=Path, required=True, help="for the manifest")
-    sub.add_argument(
-        "--splits",
-        choices=("paper", "speaker"),
-        help="Table 1 of the paper, or about 80/10/10 by whole speakers; "
-        "default: paper where the paper uses the corpus",
+    which = sub.add_mutually_exclusive_group(required=True)
+    which.add_argument("corpus", nargs="?", help="registry name, see `list`")
+    which.add_argument(
+        "--all", action="store_true", help="every corpus that lies below --data_root"
     )
+    add_folder(sub)
+    add_writing(sub)
     sub.add_argument(
-        "--decode", action="store_true", help="decode every file, reject damaged ones"
+        "--no_merge",
+        action="store_true",
+        help="count no further label as one of the four emotions (IEMOCAP: excited as "
+        "happy)",
     )
 
-    sub = add("check", _check, "Decode every file; compare counts with the declared.")
+    sub = add(
+        "check",
+        _check,
+        "Decode every file, name what is wrong or missing, and compare the counts with "
+        "the declared.",
+    )
     sub.add_argument("corpus", help="registry name, see `list`")
-    sub.add_argument("--data_folder", type=Path, required=True, help="the corpus")
+    add_folder(sub)
+    sub.add_argument(
+        "--verbose", action="store_true", help="name every file, not five per reason"
+    )
+
+    sub = add("download", _download, "Get a corpus, or tell how it can be had.")
+    sub.add_argument("corpus", help="registry name, see `list`")
+    sub.add_argument("--data_root", type=Path, required=True, help="where to put it")
+    sub.add_argument(
+        "--audb", action="store_true", help="from audEERING's repository, by audb"
+    )
+
+    sub = add("export", _export, "Write a manifest in another tool's format.")
+    sub.add_argument("format", choices=("audformat", "lhotse", "datasets"))
+    sub.add_argument("manifest", type=Path, help="the CSV")
+    sub.add_argument("--data_root", type=Path, required=True, help="where corpora lie")
+    sub.add_argument("--save_folder", type=Path, required=True, help="where to write")
+
+    sub = add("import", _import, "Make a corpus of another tool's tables: a manifest.")
+    sub.add_argument("format", choices=("audformat", "lhotse"))
+    sub.add_argument("folder", type=Path, help="the tables")
+    sub.add_argument("--name", required=True, help="what the corpus shall be called")
+    sub.add_argument(
+        "--data_folder", type=Path, help="the audio, if not there too (Lhotse)"
+    )
+    sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
+    sub.add_argument("--label", default="", help="column of the emotions")
+    sub.add_argument("--tables", nargs="+", default=(), help="tables of audformat")
+    sub.add_argument(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="NATIVE=EMOTION",
+        help="what a label means; once for each that is not known",
+    )
+    add_writing(sub)
+
+    sub = add("new", _new, "Write the file of a new corpus, to fill in, and its test.")
+    sub.add_argument("corpus", help="its registry name to be, as mycorpus")
+    sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
 
     sub = add("standin", _standin, "Write synthetic stand-ins of corpora, for demos.")
-    sub.add_argument("corpora", nargs="+", choices=standin.CORPORA, metavar="corpus")
+    sub.add_argument("corpora", nargs="+", metavar="corpus")
     sub.add_argument("--data_root", type=Path, required=True, help="where to write")
     sub.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     return main
@@ -185,7 +373,10 @@ def main(argv: list[str] | None = None) -> int:
     int
         0, or 2 after a mistake that the user can mend.
     """
-    args = parser().parse_args(argv)
+    commands = parser()
+    args = commands.parse_args(argv)
+    if getattr(args, "all", False) and not args.data_root:
+        commands.error("--all needs --data_root: what holds one folder per corpus")
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         args.function(args)

@@ -12,15 +12,28 @@ import io
 import os
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 from data_prep.errors import UserError
+from data_prep.vocabulary import EMOTIONS
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".aiff", ".aif")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".webm", ".mkv", ".mov", ".flv", ".m4a")
+# How the words for getting a corpus show in ``Corpus.steps`` and ``Corpus.licence``.
+ACCESS = {
+    "form": r"fill in|by form|signed|sign the|agreement",
+    "request": r"ask the|write to|e-mail|on request",
+    "purchase": r"buy|purchase|sold",
+    "account": r"account|log in|regist",
+}
 MEND = "remove one, or point --data_folder at one of two copies"
+
+
+GENDERS = ("female", "male")
 
 
 @dataclass(slots=True)
@@ -34,13 +47,21 @@ class Utterance:
     path : str
         The audio file, with forward slashes, below the corpus' folder.
     speaker : str
-        The corpus' own identifier; empty if it has none.
+        The corpus' own identifier; empty where it is not known.
     emotion : str
         The native label.
     split : str
         The official part (``train``, ``valid``, ``test``), if the corpus has parts.
-    gender, intensity, text, session : str
-        Empty where the corpus does not say.
+    gender : str
+        ``male`` or ``female``, in any case; what else a label file has is dropped.
+    intensity, text, session, arousal, valence, dominance : str
+        Empty where the corpus does not say; the last three on its own scale.
+    media : str
+        A video, another file that libsndfile does not read, or a long recording,
+        below the corpus' folder: ``path``, a .wav of 16 kHz mono that need not exist
+        yet, is decoded from it once.
+    start, stop : float
+        The part of ``media``, in seconds; a ``stop`` of 0 is its end.
     """
 
     id: str
@@ -52,6 +73,16 @@ class Utterance:
     intensity: str = ""
     text: str = ""
     session: str = ""
+    arousal: str = ""
+    valence: str = ""
+    dominance: str = ""
+    media: str = ""
+    start: float = 0.0
+    stop: float = 0.0
+
+    def __post_init__(self):
+        gender = self.gender.lower()
+        self.gender = gender if gender in GENDERS else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +91,25 @@ class Rejected:
 
     path: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file that can be had without a form.
+
+    Arguments
+    ---------
+    url : str
+        Where it lies.
+    sha256_or_md5 : str
+        ``sha256:...`` or ``md5:...``; empty if nobody publishes one.
+    source : str
+        Where URL and hash are documented.
+    """
+
+    url: str
+    sha256_or_md5: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,14 +147,23 @@ class Corpus:
     layout : str
         One line: what the folder holds, shown when it does not.
     emotions : mapping
-        Native label to one of the four emotions, or to "" outside them. A label
-        that is not a key is unknown, and its file rejected.
+        Every native label to a label of ``vocabulary.WIDE``. A label that is not a
+        key is unknown, and its file rejected.
     utterances : callable
         ``Path -> iterator of Utterance or Rejected``.
+    merge : mapping
+        Labels of ``vocabulary.WIDE`` that the field counts, with this corpus, as one
+        of the four emotions; ``prepare --no_merge`` does without.
     expected : mapping
-        Declared number of utterances per emotion of the four, for ``check``.
+        Declared number of utterances per label of ``vocabulary.WIDE``, before any
+        merging, for ``check``; the four at least.
     size, speakers : int
-        Declared number of utterances (all emotions) and of speakers.
+        Declared number of utterances (all emotions) and of speakers; 0 speakers if
+        the corpus does not tell who speaks.
+    hours : float
+        Declared length.
+    parts : bool
+        Whether it has official parts, given in ``Utterance.split``.
     paper_split : PaperSplit, optional
         If the paper uses the corpus.
     split_by : str
@@ -118,6 +177,10 @@ class Corpus:
         count for the split and are rejected where their audio is on disk.
     missing : str
         What to do where audio is not on disk, shown with the warning.
+    downloads : tuple of Download
+        What can be had without a form.
+    steps : str
+        How to get the corpus where there is no free download: a sentence or two.
     """
 
     name: str
@@ -128,24 +191,64 @@ class Corpus:
     layout: str
     emotions: Mapping[str, str]
     utterances: Callable[[Path], Iterator[Utterance | Rejected]]
+    merge: Mapping[str, str] = field(default_factory=dict)
     expected: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
     speakers: int = 0
+    hours: float = 0.0
+    parts: bool = False
     paper_split: PaperSplit | None = None
     split_by: str = "speaker"
     folder: str = ""
     verify: Callable[[list], None] | None = None
     unusable: Mapping[str, str] = field(default_factory=dict)
     missing: str = ""
+    downloads: tuple[Download, ...] = ()
+    steps: str = ""
+
+    def four(self, wide: str) -> str:
+        """Which of the four emotions a label of ``WIDE`` counts as, or ""."""
+        return wide if wide in EMOTIONS else self.merge.get(wide, "")
+
+    def emotion(self, native: str) -> str:
+        """Which of the four emotions a native label counts as, or ""."""
+        return self.four(self.emotions.get(native, ""))
+
+    @property
+    def declared(self) -> dict[str, int]:
+        """Declared number of utterances per emotion of the four, after merging."""
+        counts: Counter = Counter()
+        for wide, number in self.expected.items():
+            counts[self.four(wide)] += number
+        return {emotion: counts[emotion] for emotion in EMOTIONS if emotion in counts}
 
     def locate(self, data_root: Path) -> Path:
         """The corpus' folder below ``data_root``."""
         return Path(data_root) / (self.folder or self.name)
 
     @property
+    def access(self) -> str:
+        """How to get it, in a word: a download, or what ``steps`` and licence say."""
+        if self.downloads:
+            return "download"
+        said = f"{self.steps} {self.licence}".lower()
+        return next((word for word in ACCESS if re.search(ACCESS[word], said)), "page")
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """How ``prepare --splits`` can split the corpus, the default first."""
+        able = {
+            "paper": self.paper_split,
+            "speaker": self.speakers,
+            "official": self.parts,
+            "none": True,
+        }
+        return tuple(name for name in able if able[name])
+
+    @property
     def default_splits(self) -> str:
-        """``paper`` where the paper uses the corpus, else ``speaker``."""
-        return "paper" if self.paper_split else "speaker"
+        """The paper's split, else whole speakers, else the official parts, else none."""
+        return self.policies[0]
 
 
 @cache
@@ -236,6 +339,34 @@ def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
 def audio_files(folder: Path) -> Iterator[tuple[str, str]]:
     """All audio files below a folder, as from ``files``."""
     return files(folder, AUDIO_SUFFIXES)
+
+
+def clips(folder: Path) -> Iterator[tuple[str, str]]:
+    """All audio and video files below a folder; a video and its .wav are one clip.
+
+    Arguments
+    ---------
+    folder : Path
+        Where to look.
+
+    Returns
+    -------
+    iterator of (str, str)
+        ``Utterance.path``, and ``Utterance.media`` (empty for a plain audio file).
+    """
+    found = [
+        (path, *os.path.splitext(path))
+        for path, _ in files(folder, AUDIO_SUFFIXES + VIDEO_SUFFIXES)
+    ]
+    videos = {stem: p for p, stem, end in found if end.lower() in VIDEO_SUFFIXES}
+    heard = {stem for _, stem, end in found if end.lower() in AUDIO_SUFFIXES}
+    for path, stem, suffix in found:
+        if suffix.lower() == ".wav":
+            yield path, videos.get(stem, "")
+        elif suffix.lower() in AUDIO_SUFFIXES:
+            yield path, ""
+        elif stem not in heard:
+            yield stem + ".wav", path
 
 
 def by_name(found: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -383,7 +514,8 @@ def match_files(
     iterator
         (path, match) or Rejected.
     """
-    compiled = re.compile(pattern, re.IGNORECASE)
+    # Else ſ and ı would pass for s and i, which no map knows.
+    compiled = re.compile(pattern, re.IGNORECASE | re.ASCII)
     for path, stem in audio_files(folder):
         match = compiled.fullmatch(stem if on == "stem" else path)
         yield (path, match) if match else Rejected(path, "name does not fit the corpus")

@@ -13,17 +13,21 @@ import json
 import math
 import os
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from itertools import islice
+from operator import attrgetter, itemgetter
 from pathlib import Path
 
 from data_prep.errors import UserError
+from data_prep.vocabulary import EMOTIONS, WIDE
 
-EMOTIONS = ("neutral", "happy", "angry", "sad")
 SPLITS = ("train", "valid", "test")
 DATA_ROOT = "$data_root"
-SCHEMA = 1
+SCHEMA = 2
 # A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
 NOT_UTF8 = "surrogateescape"
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(slots=True)
@@ -50,6 +54,10 @@ class Row:
         ``train``, ``valid`` or ``test``.
     gender, intensity, text, session : str
         Empty where the corpus does not say.
+    category : str
+        The native emotion as a label of ``vocabulary.WIDE``.
+    arousal, valence, dominance : str
+        On the corpus' own scale; empty where it does not say.
 
     Example
     -------
@@ -73,6 +81,10 @@ class Row:
     intensity: str = ""
     text: str = ""
     session: str = ""
+    category: str = ""
+    arousal: str = ""
+    valence: str = ""
+    dominance: str = ""
 
     def path(self, data_root):
         """Where the audio lies when the corpora lie below ``data_root``."""
@@ -86,17 +98,18 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 REQUIRED = COLUMNS[: COLUMNS.index("gender")]
+TEXT = COLUMNS.index("text") - COLUMNS.index("corpus")
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | Iterable[bytes]) -> None:
     """Write a file whole or not at all, whoever else writes it at the same time.
 
     Arguments
     ---------
     path : Path
         The file; its folder is made.
-    data : bytes
-        What it shall hold.
+    data : bytes or iterable of bytes
+        What it shall hold, whole or in pieces.
 
     Raises
     ------
@@ -115,7 +128,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
+        with temporary.open("wb") as stream:
+            stream.writelines([data] if isinstance(data, bytes) else data)
         os.replace(temporary, path)
     except OSError as error:
         raise UserError(
@@ -152,28 +166,55 @@ def write(path: Path, rows: list[Row], about: dict) -> dict:
     Raises
     ------
     UserError
-        If two rows share an ID, a value is out of its vocabulary, or the folder
-        cannot be written to.
+        If two rows share an ID, a value is out of its vocabulary or is no text, or
+        the folder cannot be written to.
     """
     validate(rows, path)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([getattr(row, column) for column in COLUMNS] for row in rows)
-    data = buffer.getvalue().encode("utf-8", NOT_UTF8)
+    # The old sidecar must not vouch for the new CSV, should we be stopped in between.
+    with contextlib.suppress(OSError):
+        sidecar_path(path).unlink()
+    digest = hashlib.sha256()
+    try:
+        write_atomic(path, _hashed(_lines(rows), digest))
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{path}: {error.object[error.start - 30 : error.start]!r} is followed by half "
+            "a character: mend the corpus' label file"
+        ) from error
     sidecar = {
         "schema": SCHEMA,
         **about,
         "counts": counts(rows),
-        "sha256": hashlib.sha256(data).hexdigest(),
+        "sha256": digest.hexdigest(),
     }
-    # The old sidecar must not vouch for the new CSV, should we be stopped in between.
-    with contextlib.suppress(OSError):
-        sidecar_path(path).unlink()
-    write_atomic(path, data)
     text = json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
     write_atomic(sidecar_path(path), text.encode("utf-8", NOT_UTF8))
     return sidecar
+
+
+def _lines(rows: Iterable[Row]) -> Iterator[bytes]:
+    """The CSV in pieces, so that it need not fit into memory beside the rows."""
+    cells = attrgetter(*COLUMNS)
+    yield _text([COLUMNS])
+    rows = iter(rows)
+    while part := [cells(row) for row in islice(rows, ROWS_AT_ONCE)]:
+        yield _text(part)
+
+
+def _text(lines: list[tuple]) -> bytes:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    if "\r" in buffer.getvalue():  # which Python before 3.13 leaves without quotes
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows(lines)
+    return buffer.getvalue().encode("utf-8", NOT_UTF8)
+
+
+def _hashed(pieces: Iterable[bytes], digest) -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
 
 
 def read(path: Path) -> list[Row]:
@@ -202,16 +243,8 @@ def read(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8", errors=NOT_UTF8) as stream:
         reader = csv.reader(stream)
         try:
-            header = next(reader, [])
-            missing = [column for column in REQUIRED if column not in header]
-            unknown = [column for column in header if column not in COLUMNS]
-            if missing or unknown:
-                raise ValueError(
-                    f"the columns {', '.join(missing) or 'none'} are missing, "
-                    f"{', '.join(unknown) or 'none'} unknown"
-                )
-            rows = [_row(dict(zip(header, line, strict=True))) for line in reader]
-        except (ValueError, TypeError, csv.Error) as error:
+            rows = list(_rows(next(reader, []), reader))
+        except (ValueError, csv.Error) as error:
             raise UserError(
                 f"{path}, line {reader.line_num}: {error}: redo the manifest"
             ) from error
@@ -219,14 +252,33 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-def _row(values: dict[str, str]) -> Row:
-    """A row with its numbers as numbers."""
-    row = Row(**values)
-    row.duration = float(row.duration)
-    row.sample_rate = int(row.sample_rate)
-    if not 0 <= row.duration < math.inf:
-        raise ValueError(f"a duration of {row.duration} s")
-    return row
+def _rows(header: list[str], lines: Iterable[list[str]]) -> Iterator[Row]:
+    """Rows with their numbers as numbers; values that recur are held once."""
+    missing = [column for column in REQUIRED if column not in header]
+    unknown = [column for column in header if column not in COLUMNS]
+    if missing or unknown or len(set(header)) < len(header):
+        raise ValueError(
+            f"the columns {', '.join(missing) or 'none'} are missing, "
+            f"{', '.join(unknown) or 'none'} unknown"
+        )
+    width = len(header)
+    # A column that is absent reads the empty value put at the end of the line.
+    places = [header.index(name) if name in header else width for name in COLUMNS]
+    in_order, shared, rates = itemgetter(*places), {}, {}
+    for line in lines:
+        if len(line) != width:
+            raise ValueError(f"{len(line)} values for {width} columns")
+        line.append("")
+        ID, seconds, wav, rate, *rest = in_order(line)
+        duration = float(seconds)
+        if not 0 <= duration < math.inf:
+            raise ValueError(f"a duration of {duration} s")
+        if rate not in rates:
+            rates[rate] = int(rate)
+        text, rest[TEXT] = rest[TEXT], ""
+        rest = [shared.setdefault(value, value) for value in rest]
+        rest[TEXT] = text
+        yield Row(ID, duration, wav, rates[rate], *rest)
 
 
 def read_sidecar(path: Path) -> dict:
@@ -250,7 +302,7 @@ def read_sidecar(path: Path) -> dict:
     try:
         sidecar = json.loads(sidecar_path(path).read_text("utf-8", NOT_UTF8))
         recorded = sidecar["sha256"]
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = _sha256(path)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"no sound sidecar for {path}: redo `python -m data_prep prepare`"
@@ -260,6 +312,14 @@ def read_sidecar(path: Path) -> dict:
             f"{path} was changed by hand: redo `python -m data_prep prepare`"
         )
     return sidecar
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        for _ in _hashed(iter(lambda: stream.read(1 << 20), b""), digest):
+            pass
+    return digest.hexdigest()
 
 
 def validate(rows: list[Row], path: Path) -> None:
@@ -278,7 +338,7 @@ def validate(rows: list[Row], path: Path) -> None:
         On the first bad row.
     """
     seen: dict[str, str] = {}
-    emotions, splits = {*EMOTIONS, ""}, set(SPLITS)
+    emotions, wide, splits = {*EMOTIONS, ""}, {*WIDE, ""}, set(SPLITS)
     for row in rows:
         if row.ID in seen:
             raise UserError(
@@ -290,6 +350,13 @@ def validate(rows: list[Row], path: Path) -> None:
             raise UserError(
                 f"{path}: {row.ID} has the emotion {row.emotion!r}: "
                 f"use one of {', '.join(EMOTIONS)}, or none"
+            )
+        if "\0" in row.wav:
+            raise UserError(f"{path}: {row.ID} names no file: {row.wav!r}: redo it")
+        if row.category not in wide:
+            raise UserError(
+                f"{path}: {row.ID} has the category {row.category!r}: "
+                f"use one of {', '.join(WIDE)}, or none"
             )
         if row.split not in splits:
             raise UserError(

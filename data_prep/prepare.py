@@ -5,9 +5,10 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from data_prep import __version__, audio, manifest, splits
+from data_prep import __version__, audio, manifest, media, splits
 from data_prep.corpus import MEND, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.standin import is_standin
@@ -45,6 +46,10 @@ def walk(corpus: Corpus, folder: Path) -> tuple[list[Utterance], list[Rejected]]
     for item in corpus.utterances(folder):
         if isinstance(item, Rejected):
             rejected.append(item)
+        elif not all(_is_below(path) for path in (item.path, item.media) if path):
+            rejected.append(Rejected(item.path, "leads out of the corpus' folder"))
+        elif not item.id:
+            rejected.append(Rejected(item.path, "the corpus gives it no name"))
         elif item.emotion not in corpus.emotions:
             known = ", ".join(corpus.emotions)
             reason = f"unknown emotion {item.emotion!r} (known: {known})"
@@ -70,6 +75,11 @@ def walk(corpus: Corpus, folder: Path) -> tuple[list[Utterance], list[Rejected]]
     return list(found.values()), rejected
 
 
+def _is_below(path: str) -> bool:
+    """Whether a path, as a label file may name it, stays in the corpus' folder."""
+    return not os.path.isabs(path) and ".." not in path.split("/")
+
+
 def _fingerprint(
     corpus: Corpus,
     folder: Path,
@@ -87,14 +97,20 @@ def _fingerprint(
         manifest.SCHEMA, _root(folder), corpus.language, sorted(corpus.unusable.items())
     )
     for item in utterances:
-        try:
-            stat = os.stat(folder / item.path)
-            state = (stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            state = None
-        add(item, state, corpus.emotions[item.emotion], assignment[item.id])
+        state = [_state(folder / name) for name in (item.path, item.media) if name]
+        wide = corpus.emotions[item.emotion]
+        add(item, state, wide, corpus.four(wide), assignment[item.id])
     add(rejected)
     return digest.hexdigest()
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Size and date of a file, or None if there is none."""
+    try:
+        stat = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _root(folder: Path) -> str:
@@ -119,8 +135,8 @@ def probe(
     folder: Path,
     utterances: list[Utterance],
     function: Callable[[str], audio.Header],
-) -> tuple[dict[str, audio.Header], list[Rejected], list[str]]:
-    """Open the audio of all utterances.
+) -> tuple[dict[str, audio.Header], dict[str, Rejected], list[str]]:
+    """Open the audio of all utterances, after decoding what is a video or the like.
 
     Arguments
     ---------
@@ -135,34 +151,41 @@ def probe(
 
     Returns
     -------
-    dict, list of Rejected, list of str
-        Headers by utterance id, unusable files, and paths that are not on disk.
+    dict, dict, list of str
+        Headers and rejections by utterance id, and paths that are not on disk.
 
     Raises
     ------
     UserError
-        If this is a copy of the corpus that is known to be damaged.
+        If this is a copy of the corpus that is known to be damaged, or a video cannot
+        be decoded for want of PyAV or of room.
     """
-    present = [item for item in utterances if (folder / item.path).is_file()]
-    usable = [item for item in present if item.id not in corpus.unusable]
+    rejected, usable, missing = {}, {}, []
+    for item in utterances:
+        there = [name for name in (item.media, item.path) if _is_file(folder, name)]
+        if not there:
+            missing.append(item.path)
+        elif item.id in corpus.unusable:
+            rejected[item.id] = Rejected(there[0], corpus.unusable[item.id])
+        else:
+            usable[item.id] = item
+    for name, reason in media.decode(corpus.name, folder, usable.values()).items():
+        rejected[name] = Rejected(usable.pop(name).media, reason)
+    paths = [f"{folder}/{item.path}" for item in usable.values()]
     headers = {}
-    rejected = [
-        Rejected(item.path, corpus.unusable[item.id])
-        for item in present
-        if item.id in corpus.unusable
-    ]
-    paths = [str(folder / item.path) for item in usable]
     results = audio.for_all(function, paths, corpus.name)
-    for item, result in zip(usable, results, strict=True):
+    for item, result in zip(usable.values(), results, strict=True):
         if isinstance(result, audio.AudioError):
-            rejected.append(Rejected(item.path, str(result)))
+            rejected[item.id] = Rejected(item.path, str(result))
         else:
             headers[item.id] = result
     if corpus.verify:
         corpus.verify(list(headers.values()))
-    on_disk = {item.id for item in present}
-    missing = [item.path for item in utterances if item.id not in on_disk]
     return headers, rejected, missing
+
+
+def _is_file(folder: Path, name: str) -> bool:
+    return bool(name) and os.path.isfile(f"{folder}/{name}")
 
 
 def prepare(
@@ -171,6 +194,7 @@ def prepare(
     save_folder: Path,
     policy: str | None = None,
     decode: bool = False,
+    merge: bool = True,
 ) -> Path:
     """Write a corpus' manifest, unless it stands already and nothing has changed.
 
@@ -183,10 +207,13 @@ def prepare(
     save_folder : Path
         Where ``<corpus>.csv`` and ``<corpus>.json`` are written.
     policy : str, optional
-        ``paper`` or ``speaker``; by default the paper's split where there is one.
+        One of ``splits.POLICIES``; by default the first that the corpus allows.
     decode : bool
         Decode every file and reject what is silent, cut short or not a number;
         otherwise only headers are read.
+    merge : bool
+        Whether to count a further label as one of the four emotions where the field
+        does so with this corpus.
 
     Returns
     -------
@@ -199,9 +226,10 @@ def prepare(
         If the folder does not hold the corpus, or the manifest cannot be written.
     """
     folder, path = Path(folder), Path(save_folder) / f"{corpus.name}.csv"
+    corpus = corpus if merge else replace(corpus, merge={})
     policy = policy or corpus.default_splits
     utterances, rejected = walk(corpus, folder)
-    options = {"splits": policy, "decode": decode}
+    options = {"splits": policy, "decode": decode, "merged": dict(corpus.merge)}
     assignment = splits.split(utterances, corpus, policy)
     fingerprint = _fingerprint(corpus, folder, utterances, rejected, assignment)
     if _is_fresh(path, options, fingerprint):
@@ -210,12 +238,13 @@ def prepare(
 
     function = audio.check if decode else audio.probe
     headers, unusable, missing = probe(corpus, folder, utterances, function)
-    rejected += unusable
-    bad = {item.path for item in unusable}
+    if any(item.media for item in utterances):  # files may have been made meanwhile
+        fingerprint = _fingerprint(corpus, folder, utterances, rejected, assignment)
+    rejected += unusable.values()
     root = _root(folder)
     rows = []
     for item in utterances:
-        if item.path in bad:
+        if item.id in unusable:
             continue
         header = headers.get(item.id)
         rows.append(
@@ -227,13 +256,17 @@ def prepare(
                 corpus=corpus.name,
                 language=corpus.language,
                 speaker=f"{corpus.name}-{item.speaker}" if item.speaker else "",
-                emotion=corpus.emotions[item.emotion],
+                emotion=corpus.emotion(item.emotion),
                 native_emotion=item.emotion,
                 split=assignment[item.id],
                 gender=item.gender,
                 intensity=item.intensity,
                 text=item.text,
                 session=item.session,
+                category=corpus.emotions[item.emotion],
+                arousal=item.arousal,
+                valence=item.valence,
+                dominance=item.dominance,
             )
         )
     if not rows:
@@ -253,8 +286,7 @@ def prepare(
             "tool_version": __version__,
             "fingerprint": fingerprint,
             "stereo": sum(header.channels > 1 for header in headers.values()),
-            "speaker_disjoint": policy == "speaker"
-            or corpus.paper_split.speaker_disjoint,
+            "speaker_disjoint": splits.is_speaker_disjoint(utterances, assignment),
             "missing": missing,
             "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
         },

@@ -1,11 +1,13 @@
-"""Speaker-disjoint splits, fixed by identifiers.
+"""Splits, fixed by identifiers.
 
 No random number is drawn: the same utterances always fall into the same parts, and a
 damaged file that is rejected later moves no other.
 
 ``paper`` rebuilds Table 1 of the paper; what it does not state (which speakers are
 held out) is declared in each corpus' file by one of the functions below.
-``speaker`` serves any corpus: about 80 / 10 / 10 percent, whole speakers.
+``speaker`` serves any corpus that tells who speaks: about 80 / 10 / 10 percent, whole
+speakers. ``official`` takes the corpus' own parts, and ``none`` makes none: all is train,
+or, in a target corpus, all is tested on.
 """
 
 from collections import Counter, defaultdict
@@ -16,6 +18,7 @@ from data_prep.corpus import Corpus, PaperSplit, Utterance
 from data_prep.errors import UserError
 from data_prep.manifest import SPLITS
 
+POLICIES = ("paper", "speaker", "official", "none")
 Assignment = dict[str, str]
 HELD_OUT = 0.1  # of the utterances, for each of valid and test
 MOST = 3  # times as much may be held out, to have all emotions in a part
@@ -184,7 +187,7 @@ def by_speaker(utterances: Sequence[Utterance], corpus: Corpus) -> Assignment:
     cells: dict[str, Counter] = defaultdict(Counter)
     for item in utterances:
         if group(item):
-            emotion = corpus.emotions.get(item.emotion, "")
+            emotion = corpus.emotion(item.emotion)
             cells[group(item)].update([emotion] if emotion else [])
     left = sorted((name for name in cells if cells[name]), reverse=True)
     if len(left) < 3:
@@ -233,7 +236,7 @@ def split(utterances: Sequence[Utterance], corpus: Corpus, policy: str) -> Assig
     corpus : Corpus
         Its declaration.
     policy : str
-        ``paper`` or ``speaker``.
+        One of ``POLICIES``.
 
     Returns
     -------
@@ -243,18 +246,57 @@ def split(utterances: Sequence[Utterance], corpus: Corpus, policy: str) -> Assig
     Raises
     ------
     UserError
-        If the paper does not use the corpus, or its counts are not met.
+        If the corpus cannot be split so, or the paper's counts are not met.
     """
+    others = [name for name in corpus.policies if name != "none"] or ["none"]
+    if policy not in corpus.policies:
+        reason = {
+            "paper": f"the paper has no split of {corpus.name}",
+            "speaker": f"{corpus.name} does not tell who speaks",
+            "official": f"{corpus.name} has no official parts",
+        }.get(policy, f"there is no split policy {policy!r}")
+        raise UserError(f"{reason}: use --splits={' or '.join(others)}")
+    if policy == "none":
+        return {item.id: "train" for item in utterances}
+    if policy == "official":
+        return official(utterances)
     if policy == "speaker":
         assignment = by_speaker(utterances, corpus)
         _assert_disjoint(utterances, assignment, corpus)
         return assignment
-    paper = corpus.paper_split
-    if paper is None:
-        raise UserError(
-            f"the paper has no split of {corpus.name}: use --splits=speaker"
-        )
-    four = sum(bool(corpus.emotions[item.emotion]) for item in utterances)
+    return _as_in_paper(utterances, corpus, corpus.paper_split)
+
+
+def is_speaker_disjoint(
+    utterances: Sequence[Utterance], assignment: Assignment
+) -> bool | None:
+    """Whether train shares no speaker with valid and test; None if nobody is known.
+
+    Arguments
+    ---------
+    utterances : sequence of Utterance
+        The corpus.
+    assignment : dict
+        Utterance id to split.
+
+    Returns
+    -------
+    bool, optional
+
+    Example
+    -------
+    >>> pair = [Utterance("a", "a.wav", "12", "joy"), Utterance("b", "b.wav", "12", "joy")]
+    >>> is_speaker_disjoint(pair, {"a": "train", "b": "test"})
+    False
+    """
+    known = any(item.speaker for item in utterances)
+    return not _shared_speakers(utterances, assignment) if known else None
+
+
+def _as_in_paper(
+    utterances: Sequence[Utterance], corpus: Corpus, paper: PaperSplit
+) -> Assignment:
+    four = sum(bool(corpus.emotion(item.emotion)) for item in utterances)
     if four != sum(paper.counts):
         raise UserError(
             f"{corpus.name}: the paper's split has {_slashed(paper.counts)} utterances "
@@ -268,15 +310,22 @@ def split(utterances: Sequence[Utterance], corpus: Corpus, policy: str) -> Assig
     return assignment
 
 
-def _assert_disjoint(
-    utterances: Sequence[Utterance], assignment: Assignment, corpus: Corpus
-) -> None:
+def _shared_speakers(
+    utterances: Sequence[Utterance], assignment: Assignment
+) -> set[str]:
     train, held = set(), set()
     for item in utterances:
         if item.speaker:
             part = train if assignment[item.id] == "train" else held
             part.add(item.speaker)
-    assert not train & held, f"{corpus.name}: {train & held} in train and held out"
+    return train & held
+
+
+def _assert_disjoint(
+    utterances: Sequence[Utterance], assignment: Assignment, corpus: Corpus
+) -> None:
+    shared = _shared_speakers(utterances, assignment)
+    assert not shared, f"{corpus.name}: {shared} in train and held out"
 
 
 def _assert_paper(
@@ -285,7 +334,7 @@ def _assert_paper(
     corpus: Corpus,
     paper: PaperSplit,
 ) -> None:
-    four = [item for item in utterances if corpus.emotions[item.emotion]]
+    four = [item for item in utterances if corpus.emotion(item.emotion)]
     found = Counter(assignment[item.id] for item in four)
     counts = tuple(found[part] for part in SPLITS)
     speakers = {item.speaker for item in four if assignment[item.id] == "train"}

@@ -3,8 +3,11 @@
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from data_prep import manifest
@@ -174,7 +177,8 @@ class Plan:
     train, valid : list of Row
         What training and model selection see.
     test : list of Row
-        The target's test part: first decoded after training.
+        The target's test part, or all of a target without: first decoded after
+        training.
     rest : list of Row
         The rest of the target, which a zero-shot system never saw either; empty for
         a system that trained on it.
@@ -261,9 +265,10 @@ class Plan:
             If more than 1 % of a corpus' utterances have no audio on disk.
         """
         seen = {"train": self.train, "valid": self.valid, "test": self.test}
-        rows = [*self.train, *self.valid, *self.test, *self.rest]
-        for corpus in sorted({row.corpus for row in rows}):
-            own = [row for row in rows if row.corpus == corpus]
+        planned = defaultdict(list)
+        for row in chain(self.train, self.valid, self.test, self.rest):
+            planned[row.corpus].append(row)
+        for corpus, own in sorted(planned.items()):
             lost = [row for row in own if not row.has_audio]
             if len(lost) > MISSING_AUDIO * len(own):
                 raise UserError(
@@ -317,12 +322,16 @@ def guard(
                 f"(of {', '.join(corpora)}): {mend}"
             )
 
+    real = cache(os.path.realpath)  # a folder holds many files
+
     def identity(row: Row):
         path = row.path(data_root)
         try:
             stat = os.stat(path)
         except OSError:
-            return os.path.realpath(path)
+            folder, name = os.path.split(path)
+            path = f"{real(folder)}/{name}"
+            return os.path.realpath(path) if os.path.islink(path) else path
         return (stat.st_dev, stat.st_ino)
 
     held = {identity(row): row for row in target}
@@ -381,6 +390,8 @@ def make_plan(
     valid = [row for row in trained if row.split == "valid"]
     test = [row for row in target if row.split == "test"]
     rest = [row for row in target if row.split != "test"] if system.zero_shot else []
+    if not test:  # a corpus without parts is tested on as a whole
+        test, rest = rest, []
     if system.zero_shot:
         guard(train + valid, rows[setting.target], data_root)
     for part, found in (("train", train), ("valid", valid), ("test", test)):
@@ -390,17 +401,24 @@ def make_plan(
             )
             raise UserError(
                 f"no utterance to {part} on in {', '.join(corpora)}: a corpus of one "
-                "speaker has no held-out part; add another corpus"
+                "speaker, or of none known, has no held-out part; add another corpus"
             )
     lacking = [emotion for emotion in EMOTIONS if emotion not in _emotions(train)]
     if lacking:
         raise UserError(
             f"no training utterance is {' or '.join(lacking)}: add a corpus that has some"
         )
-    return Plan(
+    plan = Plan(
         setting, system_name, train, valid, test, rest,
         manifests=hashes, standin=standin,
     )  # fmt: skip
+    if system.adversary and not plan.speakers:
+        raise UserError(
+            f"{', '.join(setting.trained_on(system))} do not tell who speaks, on which "
+            f"the adversary of {system_name} is trained: add a corpus that does, or use "
+            "--system=without_spkadv"
+        )
+    return plan
 
 
 def _emotions(rows: Iterable[Row]) -> set[str]:

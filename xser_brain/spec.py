@@ -9,7 +9,7 @@ from pathlib import Path
 import ruamel.yaml
 from ruamel.yaml.comments import CommentedMap
 
-from data_prep import corpus, prepare, splits, standin
+from data_prep import corpus, exchange, prepare, splits, standin
 from data_prep.errors import UserError
 from xser_brain import hparams as hparams_module
 from xser_brain.protocol import Plan, Setting, get_system, make_plan
@@ -101,25 +101,31 @@ def settle(hparams: dict) -> Setting:
     ('urdu',)
     """
     target = str(hparams["target"])
+    folder = _manifest_folder(hparams.get("run") or {})
     source = _names(hparams.get("source"))
     non_target = _names(hparams.get("non_target"))
     if "corpora" in hparams:
-        language = corpus.get(target).language
+        language = exchange.lookup(target, folder).language
         others = [
             name
             for name in _names(hparams["corpora"])
-            if corpus.get(name).language != language
+            if exchange.lookup(name, folder).language != language
         ]
         source = source or tuple(others[:1])
         non_target = tuple(name for name in others if name not in source)
     for name in (*source, *non_target, target):
-        corpus.get(name)
+        exchange.lookup(name, folder)
     return Setting(source, non_target, target)
 
 
 def _manifest_paths(settings: dict, names: Sequence[str]) -> dict[str, Path]:
-    folder = Path(settings["manifests"] or Path(settings["results"]) / "manifests")
+    folder = _manifest_folder(settings)
     return {name: folder / f"{name}.csv" for name in names}
+
+
+def _manifest_folder(settings: dict) -> Path:
+    results = Path(settings.get("results") or "results")
+    return Path(settings.get("manifests") or results / "manifests")
 
 
 def _prepare(settings: dict, names: Sequence[str], data_root: Path) -> None:
@@ -129,6 +135,8 @@ def _prepare(settings: dict, names: Sequence[str], data_root: Path) -> None:
         known = ", ".join(splits.POLICIES)
         raise UserError(f"unknown splits {policy!r}: use {known} or default")
     for name, path in _manifest_paths(settings, names).items():
+        if name not in corpus.registry():  # taken in by `data_prep import`
+            continue
         folder = corpus.get(name).locate(data_root)
         if settings["demo"]:
             standin.write(name, folder)

@@ -20,7 +20,14 @@ not stated; here the last two, 11 for valid and 12 for test.
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.corpus import Corpus, PaperSplit, Rejected, Utterance, match_files
+from data_prep.corpus import (
+    Corpus,
+    Download,
+    PaperSplit,
+    Rejected,
+    Utterance,
+    match_files,
+)
 from data_prep.splits import hold_out
 
 EMOTIONS = {
@@ -75,13 +82,24 @@ CORPUS = Corpus(
         "joie": "happy",
         "colère": "angry",
         "tristesse": "sad",
-        "dégoût": "",
-        "peur": "",
-        "surprise": "",
+        "dégoût": "disgust",
+        "peur": "fear",
+        "surprise": "surprise",
     },
     utterances=utterances,
-    expected={"neutral": 72, "happy": 144, "angry": 144, "sad": 144},
+    expected={
+        "neutral": 72,
+        **dict.fromkeys(("happy", "angry", "sad", "disgust", "fear", "surprise"), 144),
+    },
     size=936,
     speakers=12,
+    hours=1.15,
     paper_split=PaperSplit((420, 42, 42), 10, hold_out({"11"}, {"12"})),
+    downloads=(
+        Download(
+            "https://zenodo.org/records/1478765/files/CaFE_48k.zip",
+            source="https://zenodo.org/records/1478765; its hash was not looked up, nor "
+            "the host tried",
+        ),
+    ),
 )

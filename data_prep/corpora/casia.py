@@ -68,11 +68,14 @@ CORPUS = Corpus(
         "happy": "happy",
         "angry": "angry",
         "sad": "sad",
-        "fear": "",
-        "surprise": "",
+        "fear": "fear",
+        "surprise": "surprise",
     },
     utterances=utterances,
-    expected={"neutral": 200, "happy": 200, "angry": 200, "sad": 200},
+    expected=dict.fromkeys(
+        ("neutral", "happy", "angry", "sad", "fear", "surprise"), 200
+    ),
     size=1200,
     speakers=4,
+    steps="Sign the agreement of the home page; the whole corpus is sold there.",
 )

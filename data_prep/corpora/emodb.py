@@ -21,7 +21,14 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from data_prep.corpus import Corpus, PaperSplit, Rejected, Utterance, match_files
+from data_prep.corpus import (
+    Corpus,
+    Download,
+    PaperSplit,
+    Rejected,
+    Utterance,
+    match_files,
+)
 from data_prep.errors import UserError
 from data_prep.splits import halve
 
@@ -83,14 +90,30 @@ CORPUS = Corpus(
         "happiness": "happy",
         "sadness": "sad",
         "neutral": "neutral",
-        "boredom": "",
-        "disgust": "",
-        "fear": "",
+        "boredom": "boredom",
+        "disgust": "disgust",
+        "fear": "fear",
     },
     utterances=utterances,
-    expected={"neutral": 79, "happy": 71, "angry": 127, "sad": 62},
+    expected={
+        "neutral": 79,
+        "happy": 71,
+        "angry": 127,
+        "sad": 62,
+        "boredom": 81,
+        "disgust": 46,
+        "fear": 69,
+    },
     size=535,
     speakers=10,
+    hours=0.41,
     paper_split=PaperSplit((266, 35, 38), 8, halve({"15", "16"})),
     verify=refuse_mutilated,
+    downloads=(
+        Download(
+            "http://emodb.bilderbar.info/download/download.zip",
+            source="https://audeering.github.io/audformat/emodb-example.html, without a "
+            "hash; not tried against the host",
+        ),
+    ),
 )

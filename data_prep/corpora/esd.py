@@ -98,14 +98,16 @@ def declare(
             "Happy": "happy",
             "Angry": "angry",
             "Sad": "sad",
-            "Surprise": "",
+            "Surprise": "surprise",
         },
         utterances=walker(first, last),
-        expected=dict.fromkeys(("neutral", "happy", "angry", "sad"), 3500),
+        expected=dict.fromkeys(("neutral", "happy", "angry", "sad", "surprise"), 3500),
         size=17500,
         speakers=10,
         paper_split=split,
         folder="esd",
+        steps="Fill in the licence that the home page links to, send it to the authors, "
+        "and follow the link to the Google Drive.",
     )
 
 

@@ -12,9 +12,11 @@ the summary lines of ``Session1/dialog/EmoEvaluation/Ses01F_impro01.txt``, text 
 ``Session1/dialog/transcriptions``. The letter before the number is the speaker; that
 after the session only tells who wore the markers.
 
-Quirks: excited (exc) counts as happy, as the field does for four classes: 1708
-neutral, 1636 happy, 1103 angry, 1084 sad. Frustration, fear, surprise, disgust, other
-and utterances without majority (xxx) are outside. Recordings of whole dialogues
+Valence, activation and dominance are means of the annotators' 1 to 5.
+
+Quirks: excited (exc) is merged into happy, as the field does for four classes: 1708
+neutral, 1636 happy, 1103 angry, 1084 sad. Utterances without a majority (xxx) count as
+other. Recordings of whole dialogues
 (``dialog/wav``) and the single annotators' files are passed over.
 
 Split: none in the paper; by whole sessions, so that no dialogue is cut apart.
@@ -35,7 +37,9 @@ from data_prep.corpus import (
 )
 
 LABEL = re.compile(
-    r"^\[[\d. ]+-[\d. ]+\]\s+((Ses\d\d)[FM]_\w+_([FM])\w+)\s+(\w+)", re.M
+    r"^\[[\d. ]+-[\d. ]+\]\s+((Ses\d\d)[FM]_\w+_([FM])\w+)\s+(\w+)"
+    r"(?:\s+\[([\d.]+), *([\d.]+), *([\d.]+)\])?",
+    re.M,
 )
 TEXT = re.compile(r"^(Ses\w+) \[[^\]]*\]:[ \t]*(.*?)\s*$", re.M)
 DIALOGUE = re.compile(r"Ses\d\d[FM]_(impro|script)\d\d[a-z]?(_\d[a-z]?)?")
@@ -53,9 +57,10 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
         transcript = home / "dialog/transcriptions" / labels.name
         text = read_text(transcript, "cp1252") if transcript.is_file() else ""
         texts = dict(TEXT.findall(text))
-        for name, session, letter, emotion in LABEL.findall(
+        for name, session, letter, emotion, *scales in LABEL.findall(
             read_text(labels, "cp1252")
         ):
+            valence, arousal, dominance = scales
             dialogue = name.rpartition("_")[0]
             official = home / f"sentences/wav/{dialogue}/{name}.wav"
             yield Utterance(
@@ -66,6 +71,9 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
                 gender="male" if letter == "M" else "female",
                 text=texts.get(name, ""),
                 session=session,
+                arousal=arousal,
+                valence=valence,
+                dominance=dominance,
             )
     for path in audio.values():
         yield Rejected(path, "not in the label files of dialog/EmoEvaluation")
@@ -82,14 +90,33 @@ CORPUS = Corpus(
     emotions={
         "neu": "neutral",
         "hap": "happy",
-        "exc": "happy",
+        "exc": "excitement",
         "ang": "angry",
         "sad": "sad",
-        **dict.fromkeys(("fru", "fea", "sur", "dis", "oth", "xxx"), ""),
+        "fru": "frustration",
+        "fea": "fear",
+        "sur": "surprise",
+        "dis": "disgust",
+        "oth": "other",
+        "xxx": "other",
     },
     utterances=utterances,
-    expected={"neutral": 1708, "happy": 1636, "angry": 1103, "sad": 1084},
+    merge={"excitement": "happy"},
+    expected={
+        "neutral": 1708,
+        "happy": 595,
+        "angry": 1103,
+        "sad": 1084,
+        "excitement": 1041,
+        "frustration": 1849,
+        "fear": 40,
+        "surprise": 107,
+        "disgust": 2,
+        "other": 2510,
+    },
     size=10039,
     speakers=10,
+    hours=12.4,
+    steps="Fill in the release form of the home page.",
     split_by="session",
 )

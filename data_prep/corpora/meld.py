@@ -9,8 +9,7 @@ Home page: https://affective-meld.github.io
 
 Layout: label files ``{train,dev,test}_sent_emo.csv``; clips ``dia0_utt0.mp4`` in
 ``train_splits``, ``dev_splits_complete`` and ``output_repeated_splits_test``. The
-numbers start anew in each part. Clips are read as .wav beside the videos; ``missing``
-below tells how to convert them.
+numbers start anew in each part. ``prepare`` decodes each video into a .wav beside it.
 
 Quirks: every row of the label files counts, whether its clip is there or not. Four
 clips cannot be used: train dia125_utt3 is corrupt, dev dia110_utt7 is missing, test
@@ -28,12 +27,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_prep.corpus import (
-    AUDIO_SUFFIXES,
     Corpus,
     PaperSplit,
     Rejected,
     Utterance,
-    files,
+    clips,
     find,
     read_table,
 )
@@ -52,31 +50,31 @@ CLIP = re.compile(
 
 def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
     """Read the label files; find the clips wherever they lie."""
-    clips = {}
-    for path, _ in files(folder, (".mp4", *AUDIO_SUFFIXES)):
+    found = {}
+    for path, media in clips(folder):
         match = CLIP.fullmatch(path)
         key = "_".join(match.groups()).lower() if match else path
-        if path.lower().endswith(".mp4"):
-            clips.setdefault(key, path[: -len(".mp4")] + ".wav")
-        elif clips.setdefault(key, path) != path:
-            yield Rejected(path, "a second clip of one utterance")
+        if found.setdefault(key, (path, media)) != (path, media):
+            yield Rejected(media or path, "a second clip of one utterance")
     listed = set()
     for part, (split, home) in PARTS.items():
         labels = find(folder, f"{part}_sent_emo.csv")
         for row in read_table(labels[0], COLUMNS) if labels else ():
             name = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}"
             listed.add(f"{part}_{name}")
+            path, media = found.get(f"{part}_{name}", (f"{home}/{name}.wav", ""))
             yield Utterance(
                 id=f"{part}_{name}",
-                path=clips.get(f"{part}_{name}", f"{home}/{name}.wav"),
+                path=path,
+                media=media,
                 speaker=_quotes(row["Speaker"]),
                 emotion=row["Emotion"].lower(),
                 split=split,
                 text=_quotes(row["Utterance"]),
             )
-    for key, path in clips.items():
-        if key not in listed and (folder / path).is_file():
-            yield Rejected(path, "no row of the label files names this clip")
+    for key, (path, media) in found.items():
+        if key not in listed:
+            yield Rejected(media or path, "no row of the label files names this clip")
 
 
 def _quotes(text: str) -> str:
@@ -95,27 +93,38 @@ CORPUS = Corpus(
     licence="GPL-3.0, clips for research",
     homepage="https://affective-meld.github.io",
     layout="train_sent_emo.csv, dev_sent_emo.csv, test_sent_emo.csv, and the clips as "
-    "train_splits/dia0_utt0.wav, ...",
+    "train_splits/dia0_utt0.mp4, ...",
     emotions={
         "neutral": "neutral",
         "joy": "happy",
         "anger": "angry",
         "sadness": "sad",
-        "surprise": "",
-        "disgust": "",
-        "fear": "",
+        "surprise": "surprise",
+        "disgust": "disgust",
+        "fear": "fear",
     },
     utterances=utterances,
-    expected={"neutral": 6436, "happy": 2308, "angry": 1607, "sad": 1002},
+    expected={
+        "neutral": 6436,
+        "happy": 2308,
+        "angry": 1607,
+        "sad": 1002,
+        "surprise": 1636,
+        "disgust": 361,
+        "fear": 358,
+    },
     size=13708,
     speakers=304,
+    hours=12.1,
+    parts=True,
     paper_split=PaperSplit((8245, 897, 2211), 249, official, speaker_disjoint=False),
     unusable={
         "train_dia125_utt3": "known to be corrupt in the release",
         "test_dia38_utt4": "known to be mis-cut: it lasts minutes",
         "test_dia220_utt0": "known to be mis-cut: it lasts minutes",
     },
-    missing="where clips are still videos, convert them in the corpus' folder: find . "
-    "-name '*.mp4' -exec sh -c 'ffmpeg -n -i \"$1\" -vn -ac 1 -ar 16000 "
-    '"${1%.mp4}.wav"\' _ {} \\;',
+    missing="put the clips into train_splits, dev_splits_complete and "
+    "output_repeated_splits_test",
+    steps="Get MELD.Raw.tar.gz, which the home page links to, and unpack it and the three "
+    "archives in it.",
 )

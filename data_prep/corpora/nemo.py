@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 
 from data_prep.corpus import (
     Corpus,
+    Download,
     Rejected,
     Utterance,
     audio_files,
@@ -63,12 +64,27 @@ CORPUS = Corpus(
         "happiness": "happy",
         "anger": "angry",
         "sadness": "sad",
-        "fear": "",
-        "surprise": "",
-        "surprised": "",
+        "fear": "fear",
+        "surprise": "surprise",
+        "surprised": "surprise",
     },
     utterances=utterances,
-    expected={"neutral": 809, "happy": 749, "angry": 749, "sad": 769},
+    expected={
+        "neutral": 809,
+        "happy": 749,
+        "angry": 749,
+        "sad": 769,
+        "fear": 736,
+        "surprise": 669,
+    },
     size=4481,
     speakers=9,
+    hours=3.1,
+    downloads=(
+        Download(
+            "https://github.com/amu-cai/nEMO/archive/refs/heads/main.zip",
+            source="the home page; an archive of a branch has no hash that stays; not "
+            "tried against the host",
+        ),
+    ),
 )

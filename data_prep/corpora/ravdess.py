@@ -22,7 +22,7 @@ Split: none in the paper.
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.corpus import Corpus, Rejected, Utterance, match_files
+from data_prep.corpus import Corpus, Download, Rejected, Utterance, match_files
 
 EMOTIONS = (
     "neutral",
@@ -34,6 +34,7 @@ EMOTIONS = (
     "disgust",
     "surprised",
 )
+WIDE = (*EMOTIONS[:5], "fear", "disgust", "surprise")
 SENTENCES = {"01": "Kids are talking by the door", "02": "Dogs are sitting by the door"}
 
 
@@ -68,15 +69,17 @@ CORPUS = Corpus(
     licence="CC BY-NC-SA 4.0",
     homepage="https://zenodo.org/record/1188976",
     layout="Actor_01/03-01-05-02-01-01-01.wav, ...",
-    emotions={
-        **dict.fromkeys(EMOTIONS, ""),
-        "neutral": "neutral",
-        "happy": "happy",
-        "angry": "angry",
-        "sad": "sad",
-    },
+    emotions=dict(zip(EMOTIONS, WIDE, strict=True)),
     utterances=utterances,
-    expected={"neutral": 96, "happy": 192, "angry": 192, "sad": 192},
+    expected={**dict.fromkeys(WIDE, 192), "neutral": 96},
     size=1440,
     speakers=24,
+    hours=1.48,
+    downloads=(
+        Download(
+            "https://zenodo.org/records/1188976/files/Audio_Speech_Actors_01-24.zip",
+            "md5:bc696df654c87fed845eb13823edef8a",
+            "https://zenodo.org/records/1188976; not tried against the host",
+        ),
+    ),
 )

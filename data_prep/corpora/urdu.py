@@ -19,7 +19,14 @@ last identifier to the first.
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.corpus import Corpus, PaperSplit, Rejected, Utterance, match_files
+from data_prep.corpus import (
+    Corpus,
+    Download,
+    PaperSplit,
+    Rejected,
+    Utterance,
+    match_files,
+)
 from data_prep.splits import search
 
 PATH = r"(?:.*/)?(\w+)/((S[MF]\d+)_F\d+_([A-Z])\d+)\.\w+"
@@ -58,5 +65,13 @@ CORPUS = Corpus(
     expected={"neutral": 100, "happy": 100, "angry": 100, "sad": 100},
     size=400,
     speakers=29,
+    hours=0.28,
     paper_split=PaperSplit((300, 20, 80), 21, search(valid=20, test=80, held_out=8)),
+    downloads=(
+        Download(
+            "https://github.com/siddiquelatif/URDU-Dataset/archive/refs/heads/master.zip",
+            source="the home page; an archive of a branch has no hash that stays; not "
+            "tried against the host",
+        ),
+    ),
 )

@@ -1,6 +1,7 @@
 """``python -m data_prep``: what it prints, and one line for every mistake."""
 
 import csv
+import dataclasses
 import io
 import subprocess
 import sys
@@ -126,10 +127,16 @@ def test_list(capsys, tmp_path):
     assert main(["list", "--format=csv", f"--data_root={tmp_path}"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["corpus"] for row in rows] == list(corpus.registry())
+    assert list(rows[0])[:2] == ["corpus", "language"]
     by_name = {row["corpus"]: row for row in rows}
     assert by_name["emodb"]["angry"] == "127"
-    assert by_name["emodb"]["splits"] == "paper, speaker"
-    assert by_name["nemo"]["splits"] == "speaker"
+    assert by_name["emodb"]["splits"] == "paper, speaker, none"
+    assert by_name["meld"]["splits"] == "paper, speaker, official, none"
+    assert by_name["resd"]["splits"] == "official, none"
+    assert by_name["resd"]["speakers"] == ""
+    assert by_name["emodb"]["others"] == str(535 - 339)
+    assert by_name["emodb"]["access"] == "download"
+    assert by_name["iemocap"]["access"] == "form"
     assert by_name["esd"]["on_disk"] == by_name["esd_en"]["on_disk"] == "yes"
     assert by_name["emodb"]["on_disk"] == "no"
 
@@ -142,6 +149,117 @@ def test_list_is_aligned(capsys, style):
     assert len({line.index("language") for line in lines if "language" in line}) == 1
     if style == "markdown":
         assert {line.count("|") for line in lines} == {lines[0].count("|")}
+
+
+def test_list_imports_nothing_slow():
+    """It answers in under half a second: no audio library, no array library."""
+    code = "from data_prep.__main__ import main; main(['list']); import sys; "
+    code += (
+        "print([m for m in ('numpy', 'soundfile', 'soxr', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture()
+def root(urdu, tone):
+    """A good corpus, one that lacks its files, one with a defect, and a stranger."""
+    tone(urdu.parent / "emodb/wav/03a01Fa.wav")
+    tone(urdu.parent / "emodb/wav/08a01Fa.wav")
+    tone(urdu.parent / "emodb/wav/09a01Na.wav")
+    (urdu.parent / "nemo").mkdir()
+    (urdu.parent / "holidays").mkdir()
+    return urdu.parent
+
+
+def test_prepare_all(root, tmp_path, capsys, monkeypatch):
+    def defect(folder):
+        raise KeyError("nobody thought of this")
+
+    out = tmp_path / "out"
+    where = (f"--data_root={root}", f"--save_folder={out}", "--splits=speaker")
+    assert main(["prepare", "--all", *where]) == 2
+    captured = capsys.readouterr()
+    lines = dict(line.split(": ", 1) for line in captured.out.splitlines())
+    assert set(lines) == {"emodb", "nemo", "urdu"}
+    assert lines["urdu"] == f"ok: {out}/urdu.csv"
+    assert lines["emodb"] == f"ok: {out}/emodb.csv"
+    assert lines["nemo"].startswith("failed: ")
+    assert_one_line(captured.err, "1 of 3 corpora failed (nemo)")
+    assert len(manifest.read(out / "urdu.csv")) == 12
+
+    emodb = dataclasses.replace(corpus.get("emodb"), utterances=defect)
+    registry = {**corpus.registry(), "emodb": emodb}
+    monkeypatch.setattr(corpus, "registry", lambda: registry)
+    (root / "nemo").rmdir()
+    assert main(["prepare", "--all", *where]) == 2
+    out_lines = capsys.readouterr().out.splitlines()
+    assert any("emodb: failed: KeyError" in line for line in out_lines)
+    assert any(line.startswith("urdu: ok") for line in out_lines)
+
+
+def test_prepare_below_a_data_root(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["prepare", "urdu", f"--data_root={root}", "--splits=none"]) == 0
+    rows = manifest.read(tmp_path / "manifests/urdu.csv")
+    assert {row.split for row in rows} == {"train"}
+    assert rows[0].wav.startswith("$data_root/urdu/")
+
+
+def test_prepare_all_of_nothing(tmp_path, capsys):
+    assert main(["prepare", "--all", f"--data_root={tmp_path}"]) == 2
+    assert_one_line(capsys.readouterr().err, "holds no corpus")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("prepare", "--all", "--data_folder=x"),
+        ("prepare", "urdu", "--all", "--data_root=x"),
+        ("prepare", "urdu", "--data_root=x", "--data_folder=x"),
+        ("prepare", "--data_root=x"),
+        ("check", "urdu"),
+        ("prepare", "urdu", "--data_root=x", "--splits=random"),
+    ],
+)
+def test_options_that_do_not_go_together(args, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(list(args))
+    assert caught.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_no_merge(tmp_path, capsys):
+    labels = tmp_path / "iemocap/Session1/dialog/EmoEvaluation/Ses01F_impro01.txt"
+    labels.parent.mkdir(parents=True)
+    labels.write_text("[1.0 - 2.0]\tSes01F_impro01_F000\texc\t[2.5, 2.5, 2.5]\n")
+    folder = tmp_path / "iemocap"
+    assert prepare(folder, tmp_path, name="iemocap") == 0
+    assert [row.emotion for row in manifest.read(tmp_path / "iemocap.csv")] == ["happy"]
+    assert prepare(folder, tmp_path, "--no_merge", name="iemocap") == 0
+    (row,) = manifest.read(tmp_path / "iemocap.csv")
+    assert (row.emotion, row.category) == ("", "excitement")
+
+
+def test_download_of_what_needs_a_form_tells_how(tmp_path, capsys):
+    assert main(["download", "iemocap", f"--data_root={tmp_path}"]) == 0
+    assert "release form" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export_and_import(urdu, tmp_path, capsys):
+    pytest.importorskip("lhotse", reason="lhotse is not installed (extra `exchange`)")
+    assert prepare(urdu, tmp_path, "--splits=speaker") == 0
+    where = (f"--data_root={tmp_path}", f"--save_folder={tmp_path}/lhotse")
+    assert main(["export", "lhotse", f"{tmp_path}/urdu.csv", *where]) == 0
+    where = (f"--data_folder={urdu}", f"--save_folder={tmp_path}/back")
+    args = ("--name=mine", *where, "--splits=none", "--labels=Angry=contempt")
+    assert main(["import", "lhotse", f"{tmp_path}/lhotse", *args]) == 0
+    rows = manifest.read(tmp_path / "back/mine.csv")
+    assert len(rows) == 12
+    assert {row.category for row in rows} == {"contempt", "happy", "neutral", "sad"}
+    assert main(["import", "lhotse", f"{tmp_path}/lhotse", *args, "--labels=x"]) == 2
+    assert_one_line(capsys.readouterr().err)
 
 
 def test_check_a_sound_corpus(restored, capsys):

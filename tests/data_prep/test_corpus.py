@@ -2,12 +2,14 @@
 
 import importlib
 import os
+import re
+from dataclasses import replace
 
 import pytest
 
 from data_prep import corpus, splits
 from data_prep.errors import UserError
-from data_prep.manifest import EMOTIONS
+from data_prep.vocabulary import EMOTIONS, WIDE
 
 PAPER = {"meld", "esd", "emodb", "cafe", "urdu"}
 ALL = sorted(
@@ -18,15 +20,27 @@ ALL = sorted(
 @pytest.mark.parametrize("name", ALL)
 def test_declaration(name):
     item = corpus.get(name)
-    assert len(item.language) == 2
-    assert set(item.emotions.values()) <= {*EMOTIONS, ""}
-    assert set(item.expected) == set(EMOTIONS) & set(item.emotions.values())
+    assert re.fullmatch("[a-z]{2,3}", item.language)
+    labels = set(item.emotions.values())
+    assert labels <= set(WIDE)
+    assert item.merge.keys() <= labels - set(EMOTIONS)
+    assert set(item.merge.values()) <= set(EMOTIONS)
+    assert item.expected.keys() <= labels
+    assert not item.expected or labels & set(EMOTIONS) <= item.expected.keys()
     assert sum(item.expected.values()) <= item.size
-    assert item.speakers > 0
+    assert item.speakers >= 0
+    assert 0 <= item.hours < 5 * item.size / 60
     assert item.homepage.startswith("http")
     assert item.split_by in ("speaker", "session")
-    assert "\n" not in item.layout
-    assert item.default_splits == ("paper" if name in PAPER else "speaker")
+    assert "\n" not in item.layout + item.steps + item.missing
+    assert (name in PAPER) == (item.default_splits == "paper")
+    assert ("speaker" in item.policies) == bool(item.speakers)
+    for download in item.downloads:
+        assert re.match("https?://", download.url)
+        assert re.fullmatch(
+            "(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})?", download.sha256_or_md5
+        )
+        assert download.source
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -40,7 +54,7 @@ def test_docstring_tells_the_facts(name):
 @pytest.mark.parametrize("name", sorted(PAPER))
 def test_paper_split_is_of_the_four_emotions(name):
     item = corpus.get(name)
-    assert sum(item.paper_split.counts) == sum(item.expected.values())
+    assert sum(item.paper_split.counts) == sum(item.declared.values())
     assert item.paper_split.speaker_disjoint == (
         item.paper_split.assign != splits.official
     )
@@ -57,6 +71,59 @@ def test_paper_totals():
     assert total("meld", "esd", "cafe") == (20165, 288)
     assert total("meld", "esd", "emodb") == (20011, 286)
     assert total("meld", "cafe", "emodb") == (9231, 288)
+
+
+def test_merging_is_part_of_the_declaration():
+    merged = corpus.get("iemocap")
+    assert merged.emotion("exc") == merged.emotion("hap") == "happy"
+    assert merged.declared == {
+        "neutral": 1708,
+        "happy": 1636,
+        "angry": 1103,
+        "sad": 1084,
+    }
+    plain = replace(merged, merge={})
+    assert plain.emotion("exc") == ""
+    assert plain.declared["happy"] == 595
+    assert merged.emotion("no label") == ""
+    merging = {name for name in ALL if corpus.get(name).merge}
+    assert all(
+        corpus.get(name).emotion(label) == wide
+        for name in set(ALL) - merging
+        for label, wide in corpus.get(name).emotions.items()
+        if wide in EMOTIONS
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, policies",
+    [
+        ({"speakers": 9}, ("speaker", "none")),
+        ({"speakers": 9, "parts": True}, ("speaker", "official", "none")),
+        ({"speakers": 0, "parts": True}, ("official", "none")),
+        ({"speakers": 0}, ("none",)),
+    ],
+)
+def test_what_a_corpus_can_be_split_by(changes, policies):
+    assert replace(corpus.get("nemo"), **changes).policies == policies
+
+
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        ({"downloads": (corpus.Download("https://x.org/a.zip"),)}, "download"),
+        ({"steps": "Fill in the form."}, "form"),
+        ({"licence": "research, by signed agreement"}, "form"),
+        ({"steps": "Ask the authors."}, "request"),
+        ({"steps": "It is sold by the LDC."}, "purchase"),
+        ({"steps": "Register at Kaggle."}, "account"),
+        ({"steps": "Get a.zip from the home page."}, "page"),
+        ({}, "page"),
+    ],
+)
+def test_how_to_get_it_in_a_word(changes, word):
+    plain = {"downloads": (), "steps": "", "licence": "CC BY"}
+    assert replace(corpus.get("nemo"), **{**plain, **changes}).access == word
 
 
 @pytest.mark.parametrize(
@@ -86,6 +153,29 @@ def test_audio_files(tmp_path, blank):
         ("z.aiff", "z"),
         ("linked/c.wav", "c"),
         ("sub folder/a.flac", "a"),
+    ]
+
+
+def test_a_video_and_its_wav_are_one_clip(tmp_path):
+    for name in (
+        "a.mp4",
+        "a.wav",
+        "b.AVI",
+        "c.flac",
+        "c.mp4",
+        "d.wav",
+        "e/f.webm",
+        "x.txt",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert list(corpus.clips(tmp_path)) == [
+        ("a.wav", "a.mp4"),
+        ("b.wav", "b.AVI"),
+        ("c.flac", ""),
+        ("d.wav", ""),
+        ("e/f.wav", "e/f.webm"),
     ]
 
 

@@ -1,15 +1,19 @@
 """The manifest: round trip, refusals, and writes that leave nothing half done."""
 
+import contextlib
 import csv
 import dataclasses
 import errno
 import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from data_prep import manifest
 from data_prep.errors import UserError
 from data_prep.manifest import Row
+from data_prep.vocabulary import WIDE
 
 
 def row(**changes) -> Row:
@@ -44,18 +48,87 @@ def test_columns_are_the_contract(tmp_path):
     with open(tmp_path / "x.csv", encoding="utf-8", newline="") as stream:
         header = next(csv.reader(stream))
     required = "ID duration wav sample_rate corpus language speaker emotion"
-    optional = "gender intensity text session"
+    optional = "gender intensity text session category arousal valence dominance"
     assert " ".join(header) == f"{required} native_emotion split {optional}"
 
 
-def test_optional_columns_may_be_absent(tmp_path):
+@pytest.mark.parametrize("columns", [10, 14])
+def test_optional_columns_may_be_absent(tmp_path, columns):
+    """As in manifests written before a column was added."""
     path = tmp_path / "x.csv"
     manifest.write(path, [row()], {})
     with path.open(encoding="utf-8", newline="") as stream:
-        lines = [line[:10] for line in csv.reader(stream)]
+        lines = [line[:columns] for line in csv.reader(stream)]
     with path.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows(lines)
     assert manifest.read(path) == [row()]
+
+
+def test_columns_may_come_in_any_order(tmp_path):
+    path = tmp_path / "x.csv"
+    manifest.write(path, [row(), row(ID="x-2", text="a, b")], {})
+    with path.open(encoding="utf-8", newline="") as stream:
+        lines = [line[::-1] for line in csv.reader(stream)]
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows(lines)
+    assert manifest.read(path) == [row(), row(ID="x-2", text="a, b")]
+
+
+TEXT = st.text(max_size=20) | st.sampled_from(
+    ["", ",", '"', "\r", "\n", "\r\n", "a\tb"]
+)
+ROWS = st.builds(
+    Row,
+    ID=TEXT,
+    duration=st.floats(0, 1e6),
+    wav=TEXT
+    | st.binary(max_size=9).map(lambda b: b.decode("utf-8", "surrogateescape")),
+    sample_rate=st.integers(0, 192000),
+    emotion=st.sampled_from([*manifest.EMOTIONS, ""]),
+    split=st.sampled_from(manifest.SPLITS),
+    category=st.sampled_from([*WIDE, ""]),
+    **dict.fromkeys(
+        ("corpus", "language", "speaker", "native_emotion", "gender"), TEXT
+    ),
+    **dict.fromkeys(("intensity", "text", "session", "arousal", "valence"), TEXT),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ROWS, max_size=20))
+def test_any_rows_come_back_as_they_were_or_are_refused(tmp_path, rows):
+    path = tmp_path / "x.csv"
+    try:
+        manifest.write(path, rows, {})
+    except UserError:
+        return
+    assert manifest.read(path) == rows
+    manifest.read_sidecar(path)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=400), st.integers(0, 300), st.integers(0, 40))
+def test_any_damage_is_a_clear_error(tmp_path, data, place, length):
+    path = tmp_path / "x.csv"
+    manifest.write(path, [row(), row(ID="x-2")], {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + data + whole[place + length :])
+    with contextlib.suppress(UserError):
+        assert all(isinstance(item, Row) for item in manifest.read(path))
+    if path.read_bytes() != whole:
+        with pytest.raises(UserError):
+            manifest.read_sidecar(path)
+
+
+def test_pieces_of_a_long_manifest_are_one(tmp_path, monkeypatch):
+    rows = [row(ID=f"x-{i}", text="\r" * (i == 4)) for i in range(10)]
+    manifest.write(tmp_path / "a.csv", rows, {})
+    monkeypatch.setattr(manifest, "ROWS_AT_ONCE", 3)
+    manifest.write(tmp_path / "b.csv", rows, {})
+    for name in ("a.csv", "b.csv"):
+        assert manifest.read(tmp_path / name) == rows
+        manifest.read_sidecar(tmp_path / name)
+    assert len((tmp_path / "b.csv").read_text().splitlines()) == 1 + 10 + 1
 
 
 @pytest.mark.parametrize(
@@ -64,6 +137,9 @@ def test_optional_columns_may_be_absent(tmp_path):
         ([row(), row(wav="$data_root/x/2.wav")], ["x-1", "x/1.wav", "x/2.wav"]),
         ([row(emotion="calm")], ["x-1", "calm", "neutral, happy, angry, sad"]),
         ([row(split="dev")], ["x-1", "dev", "train, valid, test"]),
+        ([row(category="joy")], ["x-1", "joy", "fear"]),
+        ([row(wav="$data_root/x/\0.wav")], ["x-1"]),
+        ([row(text="half of \ud83d")], ["half of", "label file"]),
     ],
 )
 def test_bad_rows_are_not_written(tmp_path, rows, named):

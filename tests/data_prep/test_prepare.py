@@ -1,11 +1,14 @@
 """From folder to manifest: rejections are counted, re-runs do only what is needed."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
 from data_prep import audio, corpus, manifest, prepare
+from data_prep.corpus import Utterance
 from data_prep.errors import UserError
 
 URDU = corpus.get("urdu")
@@ -36,7 +39,8 @@ def test_manifest(folder, tmp_path):
     assert row.wav == "$data_root/urdu/Angry/SF3_F1_A001.wav"
     assert (row.duration, row.sample_rate) == (0.5, 16000)
     assert sidecar["corpus"] == "urdu"
-    assert sidecar["options"] == {"splits": "speaker", "decode": False}
+    assert sidecar["options"] == {"splits": "speaker", "decode": False, "merged": {}}
+    assert {row.category for row in rows} == {"angry", "happy", "neutral", "sad"}
     assert sidecar["counts"]["utterances"] == 24
     assert sidecar["counts"]["hours"] == pytest.approx(12 / 3600, abs=1e-4)
     assert sidecar["rejected"] == sidecar["missing"] == []
@@ -80,6 +84,59 @@ def test_bad_files_are_counted(folder, tmp_path, tone, blank, caplog, decode, un
     assert any(f"all {unusable + 1} rejected files" in message for message in messages)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"path": "../other/a.wav"},
+        {"path": "/etc/passwd"},
+        {"path": "a/../../b.wav"},
+        {"media": "../../long.wav"},
+    ],
+)
+def test_a_label_file_leads_to_no_file_elsewhere(folder, changes):
+    good = Utterance("a", "a.wav", "s", "Sad")
+    hostile = replace(good, id="b", **changes)
+    declared = replace(URDU, utterances=lambda folder: iter([good, hostile]))
+    found, (rejected,) = prepare.walk(declared, folder)
+    assert found == [good]
+    assert "leads out" in rejected.reason
+
+
+def test_a_name_with_a_zero_is_no_file(folder, tmp_path):
+    odd = [Utterance(name, f"{name}.wav", "s", "Sad") for name in ("a\0", "b")]
+    declared = replace(URDU, utterances=lambda folder: iter(odd))
+    with pytest.raises(UserError):
+        prepare.prepare(declared, folder, tmp_path, "none")
+
+
+def test_segments_of_a_long_recording(folder, tmp_path, tone):
+    tone(folder / "long.flac", rate=48000)
+    parts = [
+        Utterance(
+            f"{i}",
+            f"long/{i}.wav",
+            "",
+            "Sad",
+            media="long.flac",
+            start=i / 5,
+            stop=(i + 1) / 5,
+        )
+        for i in range(3)
+    ]
+    declared = replace(
+        URDU, utterances=lambda folder: iter(parts), speakers=0, paper_split=None
+    )
+    path = prepare.prepare(declared, folder, tmp_path)
+    first, second = manifest.read(path)
+    assert (first.duration, first.sample_rate, first.speaker) == (0.2, 16000, "")
+    assert (folder / "long/1.wav").is_file()
+    sidecar = manifest.read_sidecar(path)
+    (entry,) = sidecar["rejected"]  # the third would end at 0.6 of 0.5 s
+    assert entry["path"] == "long.flac"
+    assert sidecar["speaker_disjoint"] is None
+    assert sidecar["options"]["splits"] == "none"
+
+
 def test_nothing_usable(folder, tmp_path):
     for path in folder.rglob("*.wav"):
         path.write_bytes(b"")
@@ -91,13 +148,14 @@ def test_nothing_usable(folder, tmp_path):
 def opened(monkeypatch):
     """The audio files that were opened."""
     paths = []
-    info = audio.soundfile.info
+    system_open = os.open
 
-    def watch(path, *args):
-        paths.append(path)
-        return info(path, *args)
+    def watch(path, *args, **kwargs):
+        if str(path).endswith(".wav"):
+            paths.append(path)
+        return system_open(path, *args, **kwargs)
 
-    monkeypatch.setattr(audio.soundfile, "info", watch)
+    monkeypatch.setattr(os, "open", watch)
     return paths
 
 
@@ -171,7 +229,7 @@ def test_other_options_and_broken_manifests_are_redone(
     elif change == "half":
         manifest.sidecar_path(path).unlink()
     elif change == "rules":
-        monkeypatch.setitem(URDU.emotions, "Angry", "")
+        monkeypatch.setitem(URDU.emotions, "Angry", "contempt")
     _, again, sidecar = run(folder, tmp_path, **options)
     assert len(opened) == 24
     assert (again == rows) == (change not in ("moved", "rules"))

@@ -11,12 +11,13 @@ from data_prep.corpus import Corpus, PaperSplit, Utterance
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS, SPLITS
 
-LABELS = {**{emotion: emotion for emotion in EMOTIONS}, "fear": ""}
+LABELS = {emotion: emotion for emotion in (*EMOTIONS, "fear")}
 
 
 def corpus(**changes) -> Corpus:
     values = dict.fromkeys(("title", "language", "licence", "homepage", "layout"), "x")
-    return Corpus(name="x", emotions=LABELS, utterances=iter, **{**values, **changes})
+    values |= {"speakers": 9, **changes}
+    return Corpus(name="x", emotions=LABELS, utterances=iter, **values)
 
 
 def make(
@@ -181,9 +182,47 @@ def test_an_incomplete_corpus_is_refused_before_any_search():
         splits.split(even(5)[:-1], paper((60, 20, 20), 3, never), "paper")
 
 
-def test_no_paper_split():
-    with pytest.raises(UserError, match="splits=speaker"):
-        splits.split(even(3), corpus(), "paper")
+@pytest.mark.parametrize(
+    "policy, changes, message",
+    [
+        ("paper", {}, "no split of x: use --splits=speaker$"),
+        ("paper", {"parts": True}, "use --splits=speaker or official$"),
+        ("official", {}, "x has no official parts: use --splits=speaker$"),
+        ("speaker", {"speakers": 0}, "does not tell who speaks: use --splits=none$"),
+        ("speaker", {"speakers": 0, "parts": True}, "use --splits=official$"),
+        ("random", {}, "no split policy 'random'"),
+    ],
+)
+def test_a_policy_that_does_not_fit_names_those_that_do(policy, changes, message):
+    with pytest.raises(UserError, match=message):
+        splits.split(even(3), corpus(**changes), policy)
+
+
+def test_none_trains_on_all():
+    found = splits.split(even(3), corpus(speakers=0), "none")
+    assert set(found.values()) == {"train"}
+    assert len(found) == len(even(3))
+
+
+def test_official_takes_the_parts_as_they_are():
+    utterances = even(3)
+    for item, part in zip(utterances, ["train", "valid", "test"] * 20, strict=True):
+        item.split = part
+    found = splits.split(utterances, corpus(parts=True), "official")
+    assert found == {item.id: item.split for item in utterances}
+    assert splits.is_speaker_disjoint(utterances, found) is False
+    for item in utterances:
+        item.speaker = ""
+    assert splits.is_speaker_disjoint(utterances, found) is None
+
+
+def test_a_merged_label_counts_for_the_split():
+    """Who has nothing but a merged label can be held out; without merging, nobody can."""
+    counts = {name: {"fear": 10} for name in "abcdefghij"}
+    declared = corpus(merge={"fear": "angry"})
+    found = splits.split(make(counts), declared, "speaker")
+    assert set(found.values()) == set(SPLITS)
+    assert set(splits.split(make(counts), corpus(), "speaker").values()) == {"train"}
 
 
 def test_leaks_are_never_let_through():

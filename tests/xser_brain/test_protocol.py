@@ -160,12 +160,48 @@ def test_unknown_speakers_are_no_class_of_the_adversary(three, plan_of):
     assert plan_of(three).speakers == ["ravdess-a", "ravdess-b"]
 
 
-@pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_an_empty_part_is_refused(three, plan_of, split):
+@pytest.mark.parametrize(
+    ("split", "system"),
+    [("train", "proposed"), ("valid", "proposed"), ("test", "upper_bound")],
+)
+def test_an_empty_part_is_refused(three, plan_of, split, system):
     for rows in three.values():
         rows[:] = [row for row in rows if row.split != split]
     with pytest.raises(UserError, match=f"no utterance to {split} on"):
+        plan_of(three, system)
+
+
+def test_a_target_without_a_test_part_is_tested_on_as_a_whole(three, plan_of):
+    for row in three["emodb"]:
+        row.split, row.speaker = "train", ""
+    plan = plan_of(three)
+    assert ids(plan.test) == ids(three["emodb"])
+    assert plan.rest == []
+    assert plan.counts()["test"] == plan.counts()["target_all"]
+
+
+def test_an_adversary_needs_a_known_speaker(three, plan_of):
+    for row in [*three["ravdess"], *three["urdu"]]:
+        row.speaker = ""
+    with pytest.raises(UserError, match="ravdess, urdu do not tell who speaks"):
         plan_of(three)
+    assert plan_of(three, "without_spkadv").speakers == []
+
+
+def test_a_target_without_the_four_emotions_is_refused(three, plan_of):
+    for row in three["emodb"]:
+        row.emotion = ""
+    with pytest.raises(UserError, match="no utterance to test on in emodb"):
+        plan_of(three)
+
+
+def test_a_training_corpus_without_parts_only_trains(three, plan_of):
+    for row in three["urdu"]:
+        row.split, row.speaker = "train", ""
+    plan = plan_of(three)
+    assert {row.corpus for row in plan.valid} == {"ravdess"}
+    assert ids(three["urdu"]) <= ids(plan.train)
+    assert not any(speaker.startswith("urdu") for speaker in plan.speakers)
 
 
 def test_a_missing_emotion_is_refused(three, plan_of):

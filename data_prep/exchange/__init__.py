@@ -1,0 +1,531 @@
+"""Come from, and go to, the formats of other tools: audformat, Lhotse, datasets.
+
+A manifest is written as their tables, and a table of theirs becomes a corpus like any
+other: probed, split and checked by ``prepare``, with a manifest and a sidecar. The
+libraries are optional: ``pip install "xser-brain[exchange]"``.
+"""
+
+import contextlib
+import csv
+import importlib
+import logging
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+
+from data_prep import corpus, manifest, prepare
+from data_prep.corpus import AUDIO_SUFFIXES, Corpus, Rejected, Utterance
+from data_prep.errors import UserError
+from data_prep.vocabulary import EMOTIONS, WIDE
+
+logger = logging.getLogger(__name__)
+
+# Texts that an utterance may carry along; they have one name everywhere.
+CARRIED = (
+    "gender",
+    "intensity",
+    "text",
+    "session",
+    "arousal",
+    "valence",
+    "dominance",
+)
+GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
+# What other tools call our parts, and the other way round.
+PARTS = {"train": "train", "valid": "dev", "test": "test"}
+SPLITS = {"train": "train", "dev": "valid", "valid": "valid", "test": "test"}
+# Module of this package that reads and writes each format.
+MODULES = {
+    "audformat": "audformat_table",
+    "lhotse": "lhotse_manifests",
+    "datasets": "hf_datasets",
+}
+READABLE = ("audformat", "lhotse")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(slots=True)
+class Found:
+    """What another tool's table says of one utterance, beside the utterance itself.
+
+    Arguments
+    ---------
+    utterance : Utterance
+        With the native label as its emotion.
+    language : str
+        ISO 639-1 code; empty if the table does not say.
+    emotion, category : str
+        The emotion of the four, and the label of ``WIDE``, if the table was written from
+        a manifest.
+    """
+
+    utterance: Utterance
+    language: str = ""
+    emotion: str = ""
+    category: str = ""
+
+
+@dataclass
+class Table:
+    """A table of another tool, read.
+
+    Arguments
+    ---------
+    found : list of Found
+        The utterances.
+    rejected : list of Rejected
+        Entries that cannot be used, and why.
+    about : dict
+        ``title``, ``licence`` and ``homepage``, as far as it tells.
+    """
+
+    found: list[Found] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def require(module: str, extra: str = "exchange") -> ModuleType:
+    """Import an optional library, or say how to get it.
+
+    Arguments
+    ---------
+    module : str
+        Its name.
+    extra : str
+        The extra of this package that installs it.
+
+    Returns
+    -------
+    module
+
+    Raises
+    ------
+    UserError
+        If it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise UserError(
+            f"{module} is not installed: pip install 'xser-brain[{extra}]'"
+        ) from error
+
+
+@contextlib.contextmanager
+def writing(path: Path, option: str = "--save_folder") -> Iterator[None]:
+    """Tell what the disk refuses as a mistake that the user can mend.
+
+    Arguments
+    ---------
+    path : Path
+        What is written, named where the error names no file.
+    option : str
+        How the user chooses another folder.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {error.filename or path}: {error.strerror}: choose another "
+            f"{option}, or make room or give the right to write there"
+        ) from error
+
+
+def with_audio(path: Path, data_root: Path) -> list[manifest.Row]:
+    """The rows of a manifest that other tools can use: those whose audio is on disk.
+
+    Arguments
+    ---------
+    path : Path
+        The manifest.
+    data_root : Path
+        Where the corpora lie.
+
+    Returns
+    -------
+    list of Row
+
+    Raises
+    ------
+    UserError
+        If there are none, or a name is not UTF-8.
+    """
+    rows = manifest.read(path)
+    kept = [row for row in rows if row.has_audio]
+    if len(kept) < len(rows):
+        logger.warning(
+            "%s: %d of %d utterances have no audio and are left out",
+            path,
+            len(rows) - len(kept),
+            len(rows),
+        )
+    if not kept:
+        raise UserError(f"{path}: no utterance has audio: put the corpus' audio there")
+    if not os.path.isfile(kept[0].path(data_root)):
+        raise UserError(
+            f"{path}: no file {kept[0].path(data_root)}: pass the --data_root below "
+            "which the corpus lies"
+        )
+    for row in kept:
+        try:
+            (row.wav + row.text).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{path}: the file name or text of {row.ID} is not UTF-8: rename it"
+            ) from error
+    return kept
+
+
+def own(row: manifest.Row, value: str) -> str:
+    """An ID or speaker of a manifest as the corpus itself calls it.
+
+    Example
+    -------
+    >>> row = manifest.Row("x-1", 1.0, "", 16000, "x", "de", "x-a", "sad", "T", "test")
+    >>> own(row, row.speaker)
+    'a'
+    """
+    return value.removeprefix(f"{row.corpus}-")
+
+
+def below(folder: Path, file: str) -> str:
+    """A file's path below a folder, with forward slashes; empty if it lies elsewhere.
+
+    Arguments
+    ---------
+    folder : Path
+        The folder.
+    file : str
+        A path that is relative to the folder, or absolute.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> below(Path("/data"), "/data/wav/a.wav"), below(Path("/data"), "../a.wav")
+    ('wav/a.wav', '')
+    """
+    for resolve in (os.path.abspath, os.path.realpath):
+        home = resolve(folder)
+        path = os.path.relpath(resolve(os.path.join(home, file)), home)
+        if path.split(os.sep)[0] not in (os.pardir, os.curdir):
+            return Path(path).as_posix()
+    return ""
+
+
+def place(utterance: Utterance, start: float = 0.0, stop: float = 0.0) -> Utterance:
+    """Have an utterance decoded first if it is a segment, or libsndfile may not read it.
+
+    Arguments
+    ---------
+    utterance : Utterance
+        Its ``path`` is the file of the table.
+    start, stop : float
+        Seconds; 0 and 0 are the whole file.
+
+    Returns
+    -------
+    Utterance
+        The same, changed.
+
+    Example
+    -------
+    >>> place(Utterance("a_1", "wav/a.wav", "", "joy"), 1.5, 2.5).path
+    'wav/a/a_1.wav'
+    """
+    path = PurePosixPath(utterance.path)
+    if start or stop:
+        utterance.media, utterance.start, utterance.stop = str(path), start, stop
+        name = utterance.id.replace("/", "_")
+        utterance.path = str(path.with_suffix("") / f"{name}.wav")
+    elif path.suffix.lower() not in (*AUDIO_SUFFIXES, ".mp3", ".ogg", ".opus"):
+        utterance.media = str(path)
+        utterance.path = str(path.with_suffix(".wav"))
+    return utterance
+
+
+@cache
+def known_labels() -> dict[str, str]:
+    """Labels on whose meaning all corpora of the registry that use them agree.
+
+    Returns
+    -------
+    dict
+        Label in lower case to label of ``vocabulary.WIDE``. Codes of one or two
+        characters are left out: they mean something else in every corpus.
+
+    Example
+    -------
+    >>> known_labels()["happiness"], known_labels()["colère"]
+    ('happy', 'angry')
+    """
+    meanings = defaultdict(set)
+    for item in corpus.registry().values():
+        for native, wide in item.emotions.items():
+            if len(native) > 2:
+                meanings[native.lower()].add(wide)
+    agreed = {label: wide for label, (wide, *rest) in meanings.items() if not rest}
+    return {**agreed, **dict(zip(WIDE, WIDE, strict=True))}
+
+
+def take_in(
+    table: Table,
+    name: str,
+    folder: Path,
+    save_folder: Path,
+    *,
+    language: str = "",
+    labels: Mapping[str, str] | None = None,
+    splits: str | None = None,
+    decode: bool = False,
+) -> Path:
+    """Make a corpus of another tool's table: a manifest and its sidecar.
+
+    Arguments
+    ---------
+    table : Table
+        What was read.
+    name : str
+        What the corpus shall be called.
+    folder : Path
+        Where its audio lies; the recipes' ``--data_root`` is the folder above.
+    save_folder : Path
+        Where ``<name>.csv`` and ``<name>.json`` are written.
+    language : str
+        ISO 639-1 code: takes the utterances of that language, or says which it is.
+    labels : mapping, optional
+        Native label to label of ``vocabulary.WIDE``, where ``known_labels`` does not
+        know it or is wrong.
+    splits : str, optional
+        ``speaker``, ``official`` or ``none``; by default the first of them that the
+        table allows.
+    decode : bool
+        As in ``prepare``.
+
+    Returns
+    -------
+    Path
+        The manifest.
+
+    Raises
+    ------
+    UserError
+        If a name, a language or a label is wrong or missing, or no file can be used.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} is no name for a corpus: use small letters, digits and _"
+        )
+    if name in corpus.registry():
+        logger.warning(
+            "%s is also a corpus of the registry, which recipes prepare anew from "
+            "DATA_ROOT/%s: take another --name to train on this table",
+            name,
+            name,
+        )
+    found, language = _of_language(table.found, language, folder)
+    emotions, merge = _meanings(found, labels or {})
+    utterances = sorted((item.utterance for item in found), key=lambda u: u.path)
+    for item in utterances:  # as they are called in a manifest of this corpus
+        item.id = item.id.removeprefix(f"{name}-")
+        item.speaker = item.speaker.removeprefix(f"{name}-")
+    speakers = {item.speaker for item in utterances if item.speaker}
+    declared = Corpus(
+        name=name,
+        title=table.about.get("title") or name,
+        language=language,
+        licence=table.about.get("licence", ""),
+        homepage=table.about.get("homepage", ""),
+        layout="the files that its table names",
+        emotions=emotions,
+        merge=merge,
+        utterances=lambda _: iter([*utterances, *table.rejected]),
+        size=len(utterances),
+        speakers=len(speakers),
+        parts=all(item.split for item in utterances),
+    )
+    return prepare.prepare(declared, folder, save_folder, splits, decode)
+
+
+def lookup(name: str, manifests: Path) -> Corpus:
+    """Look up a corpus of the registry, or one that was taken in.
+
+    Arguments
+    ---------
+    name : str
+        What it is called.
+    manifests : Path
+        The folder that ``<name>.csv`` was written to.
+
+    Returns
+    -------
+    Corpus
+        One that was taken in cannot be prepared again, only used: its name is not in
+        the registry, and walking it yields nothing.
+
+    Raises
+    ------
+    UserError
+        If there is neither, or the manifest was changed by hand.
+    """
+    path = Path(manifests) / f"{name}.csv"
+    if name in corpus.registry() or not path.is_file():
+        return corpus.get(name)
+    sidecar = manifest.read_sidecar(path)
+    with path.open(encoding="utf-8", errors=manifest.NOT_UTF8, newline="") as stream:
+        row = next(csv.DictReader(stream))
+    return Corpus(
+        name=name,
+        title=sidecar["title"],
+        language=row["language"],
+        licence="",
+        homepage="",
+        layout="",
+        emotions={},
+        utterances=lambda _: iter(()),
+        folder=PurePosixPath(row["wav"]).parts[1],
+    )
+
+
+def _of_language(
+    found: Sequence[Found], language: str, folder: Path
+) -> tuple[list[Found], str]:
+    """The utterances of one language, and which that is."""
+    counts = Counter(item.language for item in found if item.language)
+    if not language:
+        if len(counts) != 1:
+            spoken = ", ".join(sorted(counts)) or "none that its table tells"
+            raise UserError(
+                f"{folder} holds the languages {spoken}: choose one by --language, as "
+                "an ISO 639-1 code"
+            )
+        (language,) = counts
+    kept = [item for item in found if item.language in ("", language)]
+    if not kept:
+        raise UserError(
+            f"{folder} holds no utterance in {language}, only {', '.join(counts)}"
+        )
+    return kept, language
+
+
+def _meanings(
+    found: Sequence[Found], labels: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What the native labels mean, and what counts as one of the four."""
+    wrong = {label: wide for label, wide in labels.items() if wide not in WIDE}
+    if wrong:
+        label, wide = wrong.popitem()
+        raise UserError(
+            f"{wide!r} is no emotion that {label!r} can stand for: use one of "
+            f"{', '.join(WIDE)}"
+        )
+    emotions, merge, unknown = {}, {}, Counter()
+    for item in found:
+        native = item.utterance.emotion
+        own = item.category if item.category in WIDE else ""
+        wide = labels.get(native) or own or known_labels().get(native.lower())
+        if wide is None:
+            unknown[native] += 1
+        emotions.setdefault(native, wide or "other")
+        if own and own not in EMOTIONS and item.emotion in EMOTIONS:
+            merge[own] = item.emotion
+    for native, number in unknown.most_common():
+        logger.warning(
+            "%d utterances of the unknown emotion %r count as other: pass "
+            "--labels=%s=EMOTION if it is one of %s",
+            number,
+            native,
+            native,
+            ", ".join(WIDE),
+        )
+    return emotions, merge
+
+
+def export_manifest(kind: str, path: Path, data_root: Path, save_folder: Path) -> Path:
+    """Write a manifest in another tool's format.
+
+    Arguments
+    ---------
+    kind : str
+        ``audformat``, ``lhotse`` or ``datasets``.
+    path : Path
+        The manifest.
+    data_root : Path
+        Where the corpora lie.
+    save_folder : Path
+        Where to write.
+
+    Returns
+    -------
+    Path
+        What was written.
+
+    Raises
+    ------
+    UserError
+        If the manifest cannot be read, the library is not installed, or the folder
+        cannot be written to.
+    """
+    return _module(kind).write(Path(path), Path(data_root), Path(save_folder))
+
+
+def import_table(
+    kind: str,
+    folder: Path,
+    name: str,
+    save_folder: Path,
+    *,
+    data_folder: Path | None = None,
+    label: str = "",
+    tables: Sequence[str] = (),
+    **options,
+) -> Path:
+    """Make a corpus of another tool's tables: a manifest and its sidecar.
+
+    Arguments
+    ---------
+    kind : str
+        ``audformat`` or ``lhotse``.
+    folder : Path
+        Where the tables lie.
+    name : str
+        What the corpus shall be called.
+    save_folder : Path
+        Where ``<name>.csv`` and ``<name>.json`` are written.
+    data_folder : Path, optional
+        Where the audio lies, if not beside the tables; only Lhotse's can lie elsewhere.
+    label : str
+        The column or custom field of the emotions, if it is not called emotion.
+    tables : sequence of str
+        Those of audformat to take labels from; by default all.
+    **options
+        Of ``take_in``: ``language``, ``labels``, ``splits``, ``decode``.
+
+    Returns
+    -------
+    Path
+        The manifest.
+
+    Raises
+    ------
+    UserError
+        On any mistake that the user can mend.
+    """
+    home = Path(data_folder or folder)
+    if kind == "audformat":
+        table = _module(kind).read(Path(folder), label, tables)
+        home = Path(folder)
+    else:
+        table = _module(kind).read(Path(folder), home, label)
+    return take_in(table, name, home, Path(save_folder), **options)
+
+
+def _module(kind: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{MODULES[kind]}")
