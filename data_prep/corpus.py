@@ -33,7 +33,7 @@ ACCESS = {
 MEND = "remove one, or point --data_folder at one of two copies"
 
 
-GENDERS = ("female", "male")
+GENDERS = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Utterance:
     split : str
         The official part (``train``, ``valid``, ``test``), if the corpus has parts.
     gender : str
-        ``male`` or ``female``, in any case; what else a label file has is dropped.
+        ``male`` or ``female``, also ``M`` or ``f``; what else there is, is dropped.
     intensity, text, session, arousal, valence, dominance : str
         Empty where the corpus does not say; the last three on its own scale.
     media : str
@@ -81,8 +81,7 @@ class Utterance:
     stop: float = 0.0
 
     def __post_init__(self):
-        gender = self.gender.lower()
-        self.gender = gender if gender in GENDERS else ""
+        self.gender = GENDERS.get(self.gender.lower(), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,6 +417,7 @@ def find(folder: Path, name: str) -> list[Path]:
         path
         for level in ("", "*/", "*/*/")
         for path in sorted(folder.glob(level + name))
+        if path.is_file()
     ]
 
 

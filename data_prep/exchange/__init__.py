@@ -35,7 +35,6 @@ CARRIED = (
     "valence",
     "dominance",
 )
-GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
 # What other tools call our parts, and the other way round.
 PARTS = {"train": "train", "valid": "dev", "test": "test"}
 SPLITS = {"train": "train", "dev": "valid", "valid": "valid", "test": "test"}

@@ -16,7 +16,6 @@ from data_prep.corpus import Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.exchange import (
     CARRIED,
-    GENDERS,
     PARTS,
     SPLITS,
     Found,
@@ -193,7 +192,6 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
             split=SPLITS.get(values["split"] or parts.get(file, ""), ""),
             **{key: values[key] for key in CARRIED},
         )
-        utterance.gender = GENDERS.get(utterance.gender.lower(), "")
         utterance.text = utterance.text or values["transcription"]
         table.found.append(
             Found(

@@ -16,7 +16,6 @@ from data_prep.corpus import Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.exchange import (
     CARRIED,
-    GENDERS,
     PARTS,
     SPLITS,
     Found,
@@ -147,9 +146,9 @@ def read(folder: Path, audio: Path | None = None, label: str = "") -> Table:
             speaker=item.speaker or "",
             emotion=emotion,
             split=SPLITS.get(custom.get("split") or (part[1] if part else ""), ""),
-            **{key: custom.get(key, "") for key in CARRIED},
+            **{key: custom.get(key, "") for key in CARRIED if key != "gender"},
+            gender=item.gender or "",
         )
-        utterance.gender = GENDERS.get((item.gender or "").lower(), "")
         utterance.text = item.text or ""
         whole = item.start == 0 and item.duration > recording.duration - ROUNDING
         cut = (0.0, 0.0) if whole else (item.start, item.end)
