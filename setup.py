@@ -11,10 +11,16 @@ EXTRAS = {
     "download": ["pooch>=1.8", "requests>=2.31"],
     "exchange": ["audformat>=1.3", "datasets>=3.0", "lhotse>=1.28"],
     "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.3"],
+    "umap": ["umap-learn>=0.5"],
     "video": ["av>=14.0"],
 }
 EXTRAS["dev"] = [
-    *(package for extra in EXTRAS.values() for package in extra),
+    *(
+        package
+        for extra in EXTRAS.values()
+        for package in extra
+        if "umap" not in package
+    ),
     "hypothesis>=6.100",
     "inotify_simple>=1.3",
     "playwright>=1.44",
@@ -54,6 +60,7 @@ setup(
         "speechbrain>=1.1",
         "torch>=2.4",
         "torchaudio>=2.4",
+        "threadpoolctl>=3.1",
         "tqdm>=4.66",
         "transformers>=4.48",
     ],

@@ -3,6 +3,7 @@
 Ratios of medians from one run are what to report; absolute times are the machine's.
 """
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -79,6 +80,7 @@ def interleaved(
     for _ in range(repeats):
         for name, case in cases.items():
             times[name].append(clock(case))
+            print(f"{name}: {times[name][-1]:.4f} s", file=sys.stderr)
     return times
 
 

@@ -1,10 +1,28 @@
-"""``xser``: train a recipe, make tables of finished runs, look after the cache."""
+"""``xser``: train, alone or in grids; tables, figures and reports; use of models."""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from data_prep.errors import UserError
+from xser_brain import commands
+
+MODEL_COMMANDS = {
+    "predict": "Label recordings with a trained model.",
+    "export": "Write a trained model with its encoder, or as ONNX.",
+    "transductive": "Score a finished run when statistics of the target may be used.",
+}
+SLURM_OPTIONS = {
+    "partition": (str, "default: the cluster's own"),
+    "time": (int, "minutes until a job is stopped and queued again; default: 240"),
+    "cpus": (int, "of a run; default: 1"),
+    "gpus": (int, "of a run; default: 0"),
+    "memory": (float, "GB of a run; default: the cluster's own"),
+    "parallel": (int, "runs at once; default: 32"),
+    "requeues": (int, "how often a run may be out of time; default: 10"),
+    "setup": (str, "lines of shell before a run, as 'module load cuda'"),
+}
 
 
 def _train(args: argparse.Namespace, rest: list[str]) -> int:
@@ -13,19 +31,106 @@ def _train(args: argparse.Namespace, rest: list[str]) -> int:
     return train([args.recipe, *rest])
 
 
+def _new(args: argparse.Namespace, rest: list[str]) -> int:
+    from xser_brain.protocol import Setting
+    from xser_brain.scaffold import new_recipe
+
+    _refuse(rest, "new")
+    setting = Setting(tuple(args.source), tuple(args.non_target), args.target)
+    path, *others = new_recipe(args.recipes, setting, args.encoder)
+    for other in others:
+        print(other)
+    print(f"{path}\nto run it: xser train {path} --data_root=DIR")
+    return 0
+
+
+def _grid(args: argparse.Namespace, rest: list[str]) -> int:
+    from xser_brain import grid
+
+    given = {name: getattr(args, name) for name in SLURM_OPTIONS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not args.slurm:
+        raise UserError(f"--{next(iter(given))} is for clusters: pass --slurm with it")
+    chosen = grid.read(args.grid).narrowed(args.systems, args.encoders, args.seeds)
+    grid.require_disk(args.results)
+    planned = grid.plan(chosen, args.results, rest)
+    if args.dry_run:
+        for task in planned.tasks:
+            print(grid.command(task))
+        print(f"# {len(planned.tasks)} to do, {len(planned.finished)} finished")
+        return 0
+    if args.slurm:
+        from xser_brain.cluster import ClusterOptions, SlurmJobs
+
+        options = ClusterOptions(**given)
+        jobs, pause = SlurmJobs(planned.tasks, args.results / "slurm", options), 10.0
+    else:
+        gpus = args.devices.split(",") if args.devices else ()
+        jobs = grid.LocalJobs(planned.tasks, args.jobs, args.threads, gpus)
+        pause = 0.0
+    try:
+        states = grid.carry_out(planned, jobs, pause)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        return 130
+    print(grid.summary(planned, states))
+    print(f"everything written to {args.results.resolve()}: see `xser tables`")
+    failed = [task for task in planned.tasks if states[task.name] == grid.FAILED]
+    if failed:
+        raise UserError(
+            f"{len(failed)} of {len(states)} runs failed (listed above): mend the cause "
+            "and give the same command again, it does the rest"
+        )
+    return 0
+
+
 def _tables(args: argparse.Namespace, rest: list[str]) -> int:
-    from xser_brain.reports.tables import results_table
+    from xser_brain.reports import tables
 
     _refuse(rest, "tables")
-    text = results_table(args.results)
+    report = tables.gather(args.results, args.purpose)
     if args.update:
-        from xser_brain.reports.tables import update_document
-
-        update_document(args.update, text)
-        print(f"table written into {args.update}")
-    else:
-        print(text)
+        tables.update_document(args.update, tables.as_markdown(report))
+        print(f"tables written into {args.update}")
+    if args.out:
+        for path in tables.write_all(report, args.out):
+            print(path)
+    if not (args.update or args.out):
+        texts = {
+            "markdown": lambda: tables.as_markdown(report),
+            "latex": lambda: tables.latex_document(report.tables),
+            "csv": lambda: tables.as_csv(report.scores),
+        }
+        print(texts[args.format]())
     return 0
+
+
+def _figures(args: argparse.Namespace, rest: list[str]) -> int:
+    from xser_brain.reports.figures import draw_all
+    from xser_brain.reports.runs import find_runs
+
+    _refuse(rest, "figures")
+    out = args.out or args.results / "figures"
+    paths = draw_all(find_runs(args.results), out, args.method)
+    print(f"{len(paths)} files written to {out.resolve()}")
+    return 0
+
+
+def _report(args: argparse.Namespace, rest: list[str]) -> int:
+    from xser_brain.reports.html import write
+
+    _refuse(rest, "report")
+    out = args.out or args.results / "report.html"
+    print(write(args.results, out, args.data_root, not args.no_figures))
+    return 0
+
+
+def _model_command(name: str) -> Callable[[argparse.Namespace, list[str]], int]:
+    def function(args: argparse.Namespace, rest: list[str]) -> int:
+        _refuse(rest, name)
+        return getattr(commands, name)(args)
+
+    return function
 
 
 def _cache_list(args: argparse.Namespace, rest: list[str]) -> int:
@@ -82,24 +187,115 @@ def _refuse(rest: list[str], command: str) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line of ``xser``; heavy imports wait until a command runs."""
     main = argparse.ArgumentParser(prog="xser", description=__doc__)
-    commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    subcommands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
     text = "Train and score a recipe, as its train.py does."
-    sub = commands.add_parser("train", help=text, description=text)
+    sub = subcommands.add_parser("train", help=text, description=text)
     sub.add_argument("recipe", help="a YAML file; --key=value overrides its keys")
     sub.set_defaults(function=_train)
-    text = "Show the results of finished runs, over their seeds, as Markdown."
-    sub = commands.add_parser("tables", help=text, description=text)
+    text = "Write a new recipe, in the folder recipes."
+    sub = subcommands.add_parser("new", help=text, description=text)
+    names = "names of `python -m data_prep list`"
+    sub.add_argument("--source", nargs="+", required=True, help=names)
+    sub.add_argument("--non_target", nargs="*", default=(), help=names)
+    sub.add_argument("--target", required=True, help="one such name")
+    sub.add_argument("--encoder", default="ecapa", help="default: %(default)s")
+    sub.add_argument(
+        "--recipes", type=Path, default=Path(), help="the folder recipes; default: ."
+    )
+    sub.set_defaults(function=_new)
+    text = "Carry out a grid of settings, systems, encoders and seeds."
+    sub = subcommands.add_parser(
+        "grid",
+        help=text,
+        description=text + " Finished runs are not done again, broken ones go on from "
+        "their checkpoints. All other options (--key=value) go to every run.",
+    )
+    sub.add_argument("grid", type=Path, help="a YAML file, as recipes/paper.yaml")
+    sub.add_argument(
+        "--results", type=Path, default=Path("results"), help="default: %(default)s"
+    )
+    for name, kind, text in (
+        ("seeds", int, "instead of the grid's"),
+        ("systems", str, "instead of the grid's"),
+        ("encoders", str, "instead of the grid's or the recipes'"),
+    ):
+        sub.add_argument(f"--{name}", type=kind, nargs="+", help=text)
+    sub.add_argument(
+        "--jobs", type=int, help="runs at once; default: one a GPU, or one a core"
+    )
+    sub.add_argument(
+        "--threads", type=int, help="CPU threads a run; default: the cores shared out"
+    )
+    sub.add_argument(
+        "--devices", help="GPUs as 0,1,2: one run on each; default: the CPU"
+    )
+    sub.add_argument(
+        "--dry_run", action="store_true", help="only print the commands of what is left"
+    )
+    cluster = sub.add_argument_group(
+        "SLURM", "Job arrays; what is stopped by SLURM is queued again and goes on."
+    )
+    cluster.add_argument("--slurm", action="store_true", help="run on a cluster")
+    for name, (kind, text) in SLURM_OPTIONS.items():
+        nargs = "+" if name == "setup" else None
+        cluster.add_argument(f"--{name}", type=kind, nargs=nargs, help=text)
+    sub.set_defaults(function=_grid)
+    text = "Show the results of finished runs: the paper's tables, with statistics."
+    sub = subcommands.add_parser("tables", help=text, description=text)
     sub.add_argument("results", type=Path, help="folder of runs, searched all through")
+    sub.add_argument(
+        "--format", choices=("markdown", "latex", "csv"), default="markdown"
+    )
+    sub.add_argument(
+        "--out", type=Path, metavar="DIR", help="write all formats into this folder"
+    )
     sub.add_argument(
         "--update",
         type=Path,
         metavar="FILE",
-        help="put the table between the lines <!-- xser tables --> and "
+        help="put the tables between the lines <!-- xser tables --> and "
         "<!-- end of xser tables --> of this file",
     )
+    sub.add_argument(
+        "--purpose",
+        choices=("result", "tuning"),
+        default="result",
+        help="tuning: the runs that hyperparameters were chosen by; never both",
+    )
     sub.set_defaults(function=_tables)
+    text = "Draw finished runs: projections, confusions, curves, probes, layers."
+    sub = subcommands.add_parser("figures", help=text, description=text)
+    sub.add_argument("results", type=Path, help="folder of runs, searched all through")
+    sub.add_argument(
+        "--out", type=Path, metavar="DIR", help="default: figures below the results"
+    )
+    sub.add_argument(
+        "--method", choices=("tsne", "umap"), default="tsne", help="of the projections"
+    )
+    sub.set_defaults(function=_figures)
+    text = "Write finished runs, their tables and figures as one HTML page."
+    sub = subcommands.add_parser("report", help=text, description=text)
+    sub.add_argument("results", type=Path, help="folder of runs, searched all through")
+    sub.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="default: report.html below the results",
+    )
+    sub.add_argument(
+        "--data_root",
+        type=Path,
+        metavar="DIR",
+        help="the corpora, for the sound of the surest mistakes",
+    )
+    sub.add_argument("--no_figures", action="store_true", help="tables only")
+    sub.set_defaults(function=_report)
+    for name, text in MODEL_COMMANDS.items():
+        sub = subcommands.add_parser(name, help=text, description=text)
+        getattr(commands, f"add_{name}_arguments")(sub)
+        sub.set_defaults(function=_model_command(name))
     text = "Show or remove the features that runs have kept on disk."
-    sub = commands.add_parser("cache", help=text, description=text)
+    sub = subcommands.add_parser("cache", help=text, description=text)
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
     for name, text, function in (
         ("list", "Show what is kept of which encoder.", _cache_list),

@@ -1,11 +1,14 @@
 """The utterance embeddings that a run keeps, for figures and probes."""
 
 import io
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.errors import UserError
 from data_prep.manifest import Row, write_atomic
 
 NAME = "embeddings.npz"
@@ -79,9 +82,17 @@ def load(folder: Path) -> dict[str, np.ndarray] | None:
     dict or None
         ``ids``, ``part``, ``emotion``, ``language``, ``speaker``: (utterances,) str;
         ``embeddings``: (utterances, width) float16. None if the run kept none.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged.
     """
     path = Path(folder) / NAME
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(f"{path} is damaged: train that run again") from error

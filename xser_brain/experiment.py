@@ -17,7 +17,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.metadata import version
+from functools import partial
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import speechbrain as sb
@@ -27,7 +28,6 @@ from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_o
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
 
-from data_prep import corpus
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS, Row, write_atomic
 from xser_brain import embeddings
@@ -43,6 +43,8 @@ from xser_brain.dataio import Remembered, Utterances, by_duration, loader, read_
 from xser_brain.encoders.cache import FeatureCache
 from xser_brain.encoders.health import check_layers
 from xser_brain.encoders.pretrained import PretrainedEncoder
+from xser_brain.export import calibrate, collect, export
+from xser_brain.inference.calibration import temper
 from xser_brain.locks import ALONE, AT_ONCE, Lock
 from xser_brain.metrics import summarise
 from xser_brain.model import EmbeddingHead
@@ -150,7 +152,11 @@ def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
             _announce(folder)
         return folder
     plan.require_audio()
-    sb.create_experiment_directory(folder, log_config=_log_config(run_opts))
+    # SpeechBrain would ask whichever pip comes first, for seconds in each run.
+    sb.create_experiment_directory(
+        folder, log_config=_log_config(run_opts), save_env_desc=False
+    )
+    write_atomic(folder / "env.log", _environment().encode())
     write_atomic(folder / "hyperparams.yaml", spec.text.encode())
 
     sb.utils.seed.seed_everything(seed, verbose=False)
@@ -192,9 +198,17 @@ def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
             parts[part] = rows, brain.predict(loader(chosen, batches, workers))
     if if_main_process():
         embeddings.save(folder, parts)
+        heard = {part: outputs for part, (_, outputs) in parts.items()}
+        calibration = calibrate(heard["valid"], outputs)
+        temperature = calibration["temperature"]
+        model = collect(encoder, brain.modules, temperature, heard.get("train"))
+        build = hparams["model"].get("build", hparams["adapt"]["build"])
+        outputs["probabilities"] = temper(outputs["probabilities"], temperature)
         _write_artefacts(
             folder, plan, outputs, brain, seed,
+            partial(export, folder / "model", model, build, settings.get("whole", False)),
             extra={
+                "calibration": calibration,
                 "encoder": {**_encoder_facts(spec.label, encoder), **reader.facts()},
                 "purpose": settings["purpose"],
                 "hparams_sha256": hparams_sha256(spec.text),
@@ -272,7 +286,8 @@ def _build_encoder(hparams: dict, plan: Plan):
         return model["build"]()
     source = model["encoder_source"]
     if not source:
-        language = corpus.get(plan.setting.source[0]).language
+        first = plan.setting.source[0]
+        language = next(row.language for row in plan.train if row.corpus == first)
         source = model["sources"].get(language, model["sources"]["default"])
     return adapt["build"](source=source)
 
@@ -483,8 +498,8 @@ def _encoder_facts(name: str, encoder) -> dict:
     }
 
 
-def _write_artefacts(folder, plan, outputs, brain, seed, extra) -> None:
-    """Write predictions, pictures and, last, run.json."""
+def _write_artefacts(folder, plan, outputs, brain, seed, leave, extra) -> None:
+    """Write predictions, pictures, the model (``leave``) and, last, run.json."""
     rows = {row.ID: row for row in [*plan.test, *plan.rest]}
     test = {row.ID for row in plan.test}
     buffer = io.StringIO()
@@ -563,8 +578,15 @@ def _write_artefacts(folder, plan, outputs, brain, seed, extra) -> None:
         },
         "device": _device_name(brain.device),
     }
+    leave(record)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     write_atomic(folder / "run.json", text.encode())
+
+
+def _environment() -> str:
+    """The interpreter, the machine's system, and all that is installed."""
+    packages = {f"{item.name}=={item.version}" for item in distributions()}
+    return "\n".join([sys.version, platform.platform(), *sorted(packages), ""])
 
 
 def _unwrapped(module):

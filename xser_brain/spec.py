@@ -101,7 +101,8 @@ def settle(hparams: dict) -> Setting:
     ('urdu',)
     """
     target = str(hparams["target"])
-    folder = _manifest_folder(hparams.get("run") or {})
+    run = hparams.get("run")  # not yet built: a tag
+    folder = _manifest_folder(run if isinstance(run, Mapping) else {})
     source = _names(hparams.get("source"))
     non_target = _names(hparams.get("non_target"))
     if "corpora" in hparams:

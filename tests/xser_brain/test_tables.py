@@ -1,7 +1,10 @@
 """Tables are made of artefacts: figures are recomputed from predictions.csv."""
 
 import csv
+import io
 import json
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -10,12 +13,35 @@ from sklearn.metrics import f1_score, recall_score
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS
 from xser_brain.cli import main
-from xser_brain.reports.tables import BEGIN, END, find_runs, results_table
+from xser_brain.protocol import PAPER_SETTINGS
+from xser_brain.reports.render import latex_document
+from xser_brain.reports.runs import find_runs, group_runs
+from xser_brain.reports.tables import (
+    BEGIN,
+    END,
+    as_csv,
+    as_markdown,
+    gather,
+    paper_counts,
+    paper_results,
+    systems_table,
+)
+
+SETTING = {"source": ["a"], "non_target": ["b", "c"], "target": "d"}
+BETTER = "proposed > baseline2"
 
 
-def write_run(folder, system="proposed", seed=1, accuracy=0.8, protocol="p"):
+def write_run(
+    folder,
+    system="proposed",
+    seed=1,
+    accuracy=0.8,
+    setting=SETTING,
+    values=(),
+    **changes,
+):
     """A run of 60 made-up predictions of six speakers; gives labels and predictions."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + 100 * len(system))
     truth = np.arange(60) % 4
     guess = np.where(rng.random(60) < accuracy, truth, rng.integers(0, 4, 60))
     folder.mkdir(parents=True)
@@ -24,95 +50,370 @@ def write_run(folder, system="proposed", seed=1, accuracy=0.8, protocol="p"):
         writer.writerow(["ID", "language", "speaker", "emotion", "predicted", "subset"])
         for i, (t, p) in enumerate(zip(truth, guess, strict=True)):
             subset = "test" if i < 20 else "rest"
-            writer.writerow([i, "de", f"s{i % 6}", EMOTIONS[t], EMOTIONS[p], subset])
+            row = [f"{i:02}", "de", f"s{i % 6}", EMOTIONS[t], EMOTIONS[p], subset]
+            writer.writerow(row)
     record = {
-        "setting": {"source": ["a"], "non_target": ["b", "c"], "target": "d"},
+        "setting": setting,
         "system": system,
         "seed": seed,
         "encoder": {"name": "ecapa"},
         "standin": False,
-        "protocol_sha256": protocol,
+        "protocol_sha256": f"p {system}",
         "hparams_sha256": "h",
+        "manifest_sha256": {"d": "m"},
+        "counts": {"train": 9, "speakers": 8, "valid": 7, "test": 20, "target_all": 60},
         "target_test": {"n": 20},
         "target_all": {"n": 60},
+        **changes,
     }
     (folder / "run.json").write_text(json.dumps(record))
+    hparams = {"training.steps": 100, "run.system": system, **dict(values)}
+    identity = {"hparams": hparams, "options": {"precision": "fp32"}, "protocol": ""}
+    (folder / "identity.json").write_text(json.dumps(identity))
     return truth, guess
 
 
-def test_table_means_over_seeds(tmp_path):
+def table(report, start):
+    """The table of a report whose title begins so."""
+    return next(item for item in report.tables if item.title.startswith(start))
+
+
+def row_of(found, *cells):
+    """The row of a table that begins with some cells."""
+    return next(list(row) for row in found.rows if tuple(row[: len(cells)]) == cells)
+
+
+def uar_of(pairs):
+    return [100 * recall_score(t, p, average="macro") for t, p in pairs]
+
+
+def test_means_over_seeds(tmp_path):
     pairs = [write_run(tmp_path / str(s), seed=s) for s in (1, 2, 3)]
-    uars = [100 * recall_score(t, p, average="macro") for t, p in pairs]
+    uars = uar_of(pairs)
     f1s = [100 * f1_score(t, p, average="macro") for t, p in pairs]
-    row = next(x for x in results_table(tmp_path).splitlines() if "proposed" in x)
-    whole = row.split("|")[5]
-    assert f"{np.mean(uars):.1f} ± {np.std(uars, ddof=1):.1f} [" in whole
-    assert whole.strip().endswith(f"/ {np.mean(f1s):.1f}")
-    low, high = map(float, whole.split("[")[1].split("]")[0].split(","))
+    report = gather(tmp_path)
+    row = row_of(table(report, "Intervals. ecapa, the whole"), "a_to_d", "proposed")
+    assert row[2] == "3"
+    assert row[3] == f"{np.mean(uars):.1f} ± {np.std(uars, ddof=1):.1f}"
+    assert row[5] == f"{np.mean(f1s):.1f} ± {np.std(f1s, ddof=1):.1f}"
+    assert row[6:] == ["60", "6"]
+    bounds, unit = row[4].split("] ")
+    low, high = map(float, bounds.strip("[").split(","))
     assert low < np.mean(uars) < high
-    assert row.split("|")[2].strip() == "3"
+    assert unit == "speakers"
+    assert row_of(table(report, "Table 2. ecapa, the whole"), "proposed")[1] == (
+        f"**{np.mean(uars):.1f} / {np.mean(f1s):.1f}**"
+    )
 
 
 def test_test_part_counts_its_utterances_only(tmp_path):
     truth, guess = write_run(tmp_path / "1")
-    expected = 100 * recall_score(truth[:20], guess[:20], average="macro")
-    row = next(x for x in results_table(tmp_path).splitlines() if "proposed" in x)
-    assert row.split("|")[3].strip().startswith(f"{expected:.1f} [")
+    expected = uar_of([(truth[:20], guess[:20])])[0]
+    report = gather(tmp_path)
+    row = row_of(table(report, "Intervals. ecapa, the target's test"), "a_to_d")
+    assert row[3] == f"{expected:.1f}"
+    assert row[6] == "20"
 
 
 def test_systems_stand_in_the_papers_order(tmp_path):
     for system in ("upper_bound", "proposed", "baseline1"):
         write_run(tmp_path / system, system=system)
-    lines = results_table(tmp_path).splitlines()
-    names = [line.split("|")[1].strip() for line in lines if line.startswith("| ")]
-    assert names == ["system", "---", "baseline1", "proposed", "upper_bound"]
+    found = table(gather(tmp_path), "Table 2")
+    assert [row[0] for row in found.rows] == ["baseline1", "proposed", "upper_bound"]
 
 
-def test_runs_of_other_plans_are_refused(tmp_path):
-    write_run(tmp_path / "1", seed=1)
-    write_run(tmp_path / "2", seed=2, protocol="q")
-    with pytest.raises(UserError, match="different plans"):
-        results_table(tmp_path)
+def test_what_heard_the_target_is_not_scored_on_it(tmp_path):
+    write_run(tmp_path / "1", system="upper_bound", accuracy=1.0, target_all=None)
+    (tmp_path / "1/predictions.csv").write_text(
+        "".join((tmp_path / "1/predictions.csv").open().readlines()[:21])
+    )
+    write_run(tmp_path / "2")
+    report = gather(tmp_path)
+    whole = table(report, "Table 2. ecapa, the whole")
+    assert [row[0] for row in whole.rows] == ["proposed"]
+    part = table(report, "Table 2. ecapa, the target's test")
+    assert row_of(part, "upper_bound")[1].startswith("100.0")
+    assert "**" not in row_of(part, "upper_bound")[1]  # not zero-shot
+    assert "**" in row_of(part, "proposed")[1]
+
+
+def test_a_sure_gain_is_marked_and_claimed(tmp_path):
+    for seed in (1, 2):
+        write_run(tmp_path / f"b{seed}", "baseline2", seed, 0.3)
+        write_run(tmp_path / f"p{seed}", "proposed", seed, 1.0)
+    report = gather(tmp_path)
+    whole = table(report, "Table 2. ecapa, the whole")
+    assert row_of(whole, "proposed")[1] == "**100.0 / 100.0**†"
+    row = row_of(table(report, "The paper's claims. ecapa, the whole"), BETTER)
+    claim = next(c for c in report.claims if c.subset == "target_all")
+    assert row[1] == "a_to_d"
+    assert claim.p < 0.05
+    assert claim.difference > 40
+    assert claim.low < claim.difference < claim.high
+    assert claim.unit == "speakers"
+
+
+def test_equal_systems_are_not_marked(tmp_path):
+    for system in ("baseline2", "proposed"):
+        write_run(tmp_path / system, system, accuracy=1.0)
+    report = gather(tmp_path)
+    assert "†" not in row_of(table(report, "Table 2"), "proposed")[1]
+    assert all(claim.p == claim.p_holm == 1 for claim in report.claims)
+
+
+def test_claims_use_the_seeds_that_both_have(tmp_path):
+    pairs = {}
+    for system, seeds in (("baseline2", (1, 2)), ("proposed", (2, 3))):
+        for seed in seeds:
+            pairs[system, seed] = write_run(tmp_path / f"{system}{seed}", system, seed)
+    first, second = (uar_of([pairs[s, 2]])[0] for s in ("proposed", "baseline2"))
+    claim = next(c for c in gather(tmp_path).claims if c.subset == "target_all")
+    assert claim.difference == pytest.approx(first - second)
+
+
+def papers_runs(folder, name, seeds=(1,)):
+    setting = PAPER_SETTINGS[name]
+    record = {
+        "source": list(setting.source),
+        "non_target": list(setting.non_target),
+        "target": setting.target,
+    }
+    for system in ("baseline2", "proposed"):
+        for seed in seeds:
+            write_run(folder / f"{name}{system}{seed}", system, seed, setting=record)
+
+
+def test_the_papers_figures_stand_beside(tmp_path):
+    papers_runs(tmp_path, "EN-DE")
+    found = table(gather(tmp_path), "Table 2")
+    names = [row[0] for row in found.rows]
+    assert names == [
+        *("baseline2", "paper", "difference"),
+        "proposed",
+        "paper",
+        "difference",
+    ]
+    assert found.rows[4][1] == "94.6 / 94.4"
+    assert found.rows[4][2] == ""  # the paper's average is over nine settings
+    ours = float(found.rows[3][1].strip("*†‡").split(" / ")[0])
+    shown = float(found.rows[5][1].replace("−", "-"))
+    assert shown == pytest.approx(ours - 94.64, abs=0.1)
+    settings = table(gather(tmp_path), "Table 1")
+    assert row_of(settings, "EN-DE")[-2:] == ["20165", "288"]
+
+
+def test_the_papers_average_stands_beside_all_nine(tmp_path):
+    for name in PAPER_SETTINGS:
+        papers_runs(tmp_path, name)
+    report = gather(tmp_path)
+    found = table(report, "Table 2")
+    assert list(found.header) == ["system", *PAPER_SETTINGS, "average"]
+    assert found.rows[4][-1] == "82.3 / 82.0"
+    over = [claim for claim in report.claims if claim.setting == "all settings"]
+    assert {claim.n for claim in over} == {9}
+    assert {claim.unit for claim in over} == {"settings"}
+
+
+def test_the_papers_averages_are_those_of_its_settings():
+    """The facts in the package agree with each other."""
+    for system in ("baseline1", "baseline2", "proposed", "upper_bound"):
+        values = [paper_results()[name, system]["uar"] for name in PAPER_SETTINGS]
+        average = paper_results()["average", system]["uar"]
+        assert np.mean(values) == pytest.approx(average, abs=0.011)
+    assert list(paper_counts()) == list(PAPER_SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["table1_settings.csv", "table2_results.csv"])
+def test_the_papers_figures_are_those_known(name, shared):
+    source = shared / "paper" / name
+    if not source.is_file():
+        pytest.skip(f"no {source}")
+    packaged = {"1": "paper_table1.csv", "2": "paper_table2.csv"}[name[5]]
+    from importlib import resources
+
+    text = resources.files("xser_brain.reports").joinpath(packaged).read_text()
+    assert text == source.read_text()
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"seed": 1}'], ids=["empty", "cut", "list", "part"]
+    ("change", "message"),
+    [
+        ({"protocol_sha256": "q"}, "different plans"),
+        ({"manifest_sha256": {"d": "other"}}, "different manifests of d"),
+        ({"values": {"training.steps": 200}}, "differ in training.steps 200 and 100"),
+        ({"values": {"objectives.alpha": 0}}, "differ in objectives.alpha 0 and None"),
+        ({"seed": 1}, "seed 1 of proposed is there twice"),
+        ({"target_test": {"n": 19}}, "tested 19 utterances"),
+    ],
 )
-def test_damaged_run_is_one_line(tmp_path, text, capsys):
-    (tmp_path / "run.json").write_text(text)
-    assert main(["tables", str(tmp_path)]) == 2
-    message = capsys.readouterr().err
-    assert message.count("\n") == 1 and "run.json" in message
+def test_runs_that_may_not_be_compared(tmp_path, change, message):
+    write_run(tmp_path / "1", seed=1)
+    write_run(tmp_path / "2", **{"seed": 2, **change})
+    with pytest.raises(UserError, match=message):
+        gather(tmp_path)
 
 
-def test_empty_folder_is_one_line(tmp_path, capsys):
-    assert main(["tables", str(tmp_path)]) == 2
-    assert "no finished run" in capsys.readouterr().err
+def test_other_budgets_of_other_systems_and_settings(tmp_path):
+    other = {**SETTING, "target": "e"}
+    write_run(tmp_path / "1", "baseline2")
+    write_run(tmp_path / "2", "proposed", setting=other, values={"training.steps": 9})
+    with pytest.raises(UserError, match=r"training\.steps 9 and 100"):
+        gather(tmp_path)
 
 
-def test_missing_predictions_are_one_line(tmp_path, capsys):
+def test_other_encoders_have_tables_of_their_own(tmp_path):
     write_run(tmp_path / "1")
-    (tmp_path / "1/predictions.csv").unlink()
+    write_run(tmp_path / "2", encoder={"name": "whisper"}, values={"training.steps": 9})
+    titles = [item.title for item in gather(tmp_path).tables]
+    assert sum("Table 2. ecapa" in title for title in titles) == 2
+    assert sum("Table 2. whisper" in title for title in titles) == 2
+    assert sum("Table 1" in title for title in titles) == 1
+
+
+def test_other_utterances_of_one_system(tmp_path):
+    write_run(tmp_path / "1", seed=1)
+    write_run(tmp_path / "2", seed=2)
+    path = tmp_path / "2/predictions.csv"
+    path.write_text(path.read_text().replace("\n07,", "\nxx,"))
+    with pytest.raises(UserError, match="tested other utterances"):
+        gather(tmp_path)
+
+
+def test_tuning_has_a_place_of_its_own(tmp_path):
+    write_run(tmp_path / "1", seed=1)
+    write_run(
+        tmp_path / "2", seed=1, purpose="tuning", setting={**SETTING, "target": "u"}
+    )
+    assert {g.setting.target for g in gather(tmp_path).groups} == {"d"}
+    assert {g.setting.target for g in gather(tmp_path, "tuning").groups} == {"u"}
+    write_run(tmp_path / "3", seed=7, purpose="tuning")
+    with pytest.raises(UserError, match="tuned on d .*/3"):
+        gather(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "1", '{"seed": 1}', '{"setting": null}'],
+    ids=["empty", "cut", "list", "number", "part", "null"],
+)
+def test_broken_run_json(tmp_path, text, capsys):
+    write_run(tmp_path / "1")
+    (tmp_path / "1/run.json").write_text(text)
     assert main(["tables", str(tmp_path)]) == 2
-    assert "predictions.csv is missing" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "is not a whole run.json" in error
 
 
-def test_update_replaces_what_stands_between_the_marks(tmp_path, capsys):
+def test_truncated_run_json(tmp_path, capsys):
+    write_run(tmp_path / "1")
+    path = tmp_path / "1/run.json"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert main(["tables", str(tmp_path)]) == 2
+    assert "is not a whole run.json" in capsys.readouterr().err
+
+
+def test_no_runs(tmp_path, capsys):
+    assert main(["tables", str(tmp_path)]) == 2
+    assert "no finished run below" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: None, "is missing"),
+        (lambda text: text[: len(text) // 2], "predictions.csv"),
+        (lambda text: text.replace("angry", "furious"), "is damaged"),
+        (lambda text: "\n".join(text.splitlines()[:30]) + "\n", "29 utterances"),
+        (lambda text: "", "0 utterances"),
+    ],
+    ids=["missing", "cut", "label", "rows", "empty"],
+)
+def test_damaged_predictions(tmp_path, damage, message):
+    write_run(tmp_path / "1")
+    path = tmp_path / "1/predictions.csv"
+    text = damage(path.read_text())
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(UserError, match=message):
+        gather(tmp_path)
+
+
+def test_formats_agree(tmp_path, capsys):
+    for seed in (1, 2):
+        write_run(tmp_path / f"b{seed}", "baseline2", seed, 0.5)
+        write_run(tmp_path / f"p{seed}", "proposed", seed, 0.9)
+    report = gather(tmp_path)
+    rows = list(csv.DictReader(io.StringIO(as_csv(report.scores))))
+    markdown, latex = as_markdown(report), latex_document(report.tables)
+    assert len(rows) == 4
+    for row in rows:
+        for text in (markdown, latex):
+            assert f"{float(row['uar']):.1f} / {float(row['macro_f1']):.1f}" in text
+    for style, expected in (("markdown", markdown), ("latex", latex)):
+        assert main(["tables", str(tmp_path), f"--format={style}"]) == 0
+        assert capsys.readouterr().out.strip() == expected.strip()
+    assert main(["tables", str(tmp_path), f"--out={tmp_path / 'out'}"]) == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"tables.md", "tables.tex", "results.csv", "claims.csv"}
+
+
+@pytest.mark.slow
+def test_latex_compiles(tmp_path):
+    if not shutil.which("pdflatex"):
+        pytest.skip("no pdflatex: apt-get install texlive-latex-recommended")
+    for name in PAPER_SETTINGS:
+        papers_runs(tmp_path / "runs", name, seeds=(1, 2))
+    report = gather(tmp_path / "runs")
+    (tmp_path / "tables.tex").write_text(latex_document(report.tables))
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (tmp_path / "tables.pdf").stat().st_size > 10_000
+
+
+def test_standins_are_told(tmp_path):
+    write_run(tmp_path / "1", standin=True)
+    assert "say nothing about real speech" in as_markdown(gather(tmp_path))
+
+
+def test_an_empty_column(tmp_path):
+    """Settings of which not all systems are done."""
+    write_run(tmp_path / "1", "baseline2")
+    write_run(tmp_path / "2", "baseline2", setting={**SETTING, "target": "e"})
+    write_run(tmp_path / "3", "proposed")
+    report = gather(tmp_path)
+    found = systems_table(
+        [s for s in report.scores if s.subset == "target_all"], [], "t"
+    )
+    assert row_of(found, "proposed")[2:] == ["", ""]
+    assert row_of(found, "baseline2")[-1] != ""
+
+
+def test_update_of_a_document(tmp_path, capsys):
     write_run(tmp_path / "runs/1")
-    document = tmp_path / "README.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    command = ["tables", str(tmp_path / "runs"), f"--update={document}"]
-    assert main(command) == 0
-    text = document.read_text()
-    assert text.startswith(f"before\n{BEGIN}\n**a (+ b, c) → d, ecapa**")
-    assert text.endswith(f"{END}\nafter\n") and "old" not in text
-    assert main(command) == 0
-    assert document.read_text() == text
-    document.write_text("no marks")
-    assert main(command) == 2
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nstale row\n{END}\nafter\n")
+    assert main(["tables", str(tmp_path / "runs"), f"--update={page}"]) == 0
+    text = page.read_text()
+    assert text.startswith(f"before\n{BEGIN}\n**Table 1")
+    assert text.endswith(f"{END}\nafter\n")
+    assert "stale row" not in text
+    assert as_markdown(gather(tmp_path / "runs")) in text
+    page.write_text("no marks")
+    assert main(["tables", str(tmp_path / "runs"), f"--update={page}"]) == 2
+    assert "add them" in capsys.readouterr().err
 
 
-def test_find_runs_searches_all_through(tmp_path):
-    for name in ("x/1", "y/z/2"):
-        write_run(tmp_path / name)
-    assert len(find_runs(tmp_path)) == 2
+def test_groups_hold_what_they_should(tmp_path):
+    for seed in (3, 1):
+        write_run(tmp_path / f"p{seed}", "proposed", seed)
+    write_run(tmp_path / "b", "baseline1", 1)
+    (group,) = group_runs(find_runs(tmp_path))
+    assert list(group.systems) == ["baseline1", "proposed"]
+    assert [run["seed"] for run in group.systems["proposed"]] == [1, 3]
+    assert group.seeds("baseline1", "proposed") == {1}
+    outcome = group.outcome("proposed", "target_all")
+    assert outcome.predicted.shape == (2, 60)
+    assert outcome.confusions().sum() == 120

@@ -1,179 +1,618 @@
-"""Tables of results, from the artefacts of runs and nothing else."""
+"""The paper's tables, from the artefacts of runs and nothing else."""
 
 import csv
-import json
-from collections import defaultdict
+import io
+import itertools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import UserError
-from data_prep.manifest import EMOTIONS, write_atomic
-from xser_brain.metrics import confusion_matrix, macro_f1, uar
+from data_prep.manifest import write_atomic
+from xser_brain import statistics
+from xser_brain.metrics import macro_f1, uar
 from xser_brain.protocol import SYSTEMS
-from xser_brain.statistics import bootstrap_confusions_by_speaker, percentile_interval
+from xser_brain.reports.render import Table, latex_document
+from xser_brain.reports.runs import (
+    SUBSETS,
+    Group,
+    Outcome,
+    find_runs,
+    group_runs,
+)
 
 BEGIN, END = "<!-- xser tables -->", "<!-- end of xser tables -->"
-BOOTSTRAP_SAMPLES = 10_000
-FEW_SPEAKERS = 5  # of fewer, resampling speakers gives no interval worth the name
+REFERENCE = "baseline2"  # which a mark in Table 2 compares with
+# The paper's claims: the first of each is said to be better than the second.
+CLAIMS = (
+    ("baseline2", "baseline1"),
+    ("proposed", "baseline2"),
+    ("proposed", "without_supcon"),
+    ("proposed", "without_spkadv"),
+)
+LEVEL = 0.05
+CLAIMS_NOTE = (
+    "Difference of the UAR means over the seeds that both systems have, in points. p: "
+    "paired randomisation test that exchanges what two systems made of a whole speaker "
+    "(of an utterance, where there are fewer than "
+    f"{statistics.FEWEST_UNITS} speakers); over settings, Wilcoxon's signed-rank test. "
+    "Holm's correction is over all tests of single settings in this table, and over "
+    "those over settings; in bold what is below 5 %. effect: Cohen's d_z, to be compared "
+    "among the same unit only."
+)
 
 
-def find_runs(results: Path) -> list[dict]:
-    """Read the run.json of every finished run below a folder.
-
-    Arguments
-    ---------
-    results : Path
-        Searched all through.
+@cache
+def paper_results() -> dict[tuple[str, str], dict[str, float | None]]:
+    """The figures of the paper's Table 2 that are known.
 
     Returns
     -------
-    list of dict
-        With ``folder`` added, in the order of their paths.
+    dict
+        (setting or ``average``, system) to ``uar`` and ``macro_f1``, in percent.
 
-    Raises
-    ------
-    UserError
-        If there is none, or one cannot be read.
+    Example
+    -------
+    >>> paper_results()["EN-DE", "proposed"]
+    {'uar': 94.64, 'macro_f1': 94.36}
     """
-    runs = []
-    for path in sorted(Path(results).rglob("run.json")):
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            run["system"], run["seed"], run["setting"]["target"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{path} is not a whole run.json: delete it and train that run again"
-            ) from error
-        runs.append({**run, "folder": path.parent})
-    if not runs:
-        raise UserError(f"no finished run below {results}: train one first")
-    return runs
+    return {
+        (row["setting"], row["system"]): {
+            name: float(row[name]) if row[name] else None
+            for name in ("uar", "macro_f1")
+        }
+        for row in _packaged("paper_table2.csv")
+    }
 
 
-def clustered_confusions(run: dict, subset: str) -> np.ndarray:
-    """Confusions of a run's predictions, one a speaker, or one an utterance.
+@cache
+def paper_counts() -> dict[str, dict[str, int]]:
+    """What the paper's Table 1 says of its settings.
 
-    What is to be resampled: speakers, unless there are fewer than ``FEW_SPEAKERS``.
+    Returns
+    -------
+    dict
+        Setting to ``train_utterances`` and ``train_speakers``.
+
+    Example
+    -------
+    >>> paper_counts()["EN-DE"]
+    {'train_utterances': 20165, 'train_speakers': 288}
+    """
+    return {
+        row["setting"]: {
+            name: int(row[name]) for name in ("train_utterances", "train_speakers")
+        }
+        for row in _packaged("paper_table1.csv")
+    }
+
+
+def _packaged(name: str) -> list[dict[str, str]]:
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@dataclass(frozen=True)
+class Score:
+    """A system's result in a setting, over its seeds; a row of results.csv.
 
     Arguments
     ---------
-    run : dict
-        From ``find_runs``.
+    setting, encoder, system, subset : str
+        Which.
+    standin : bool
+        Whether any of the data are synthetic.
+    seeds, n, speakers : int
+        Runs, test utterances, and speakers of these.
+    uar, uar_sd, uar_low, uar_high : float
+        Mean and standard deviation over seeds, and the 95 % interval of the mean.
+    macro_f1, macro_f1_sd : float
+        The same of macro-F1.
+    unit : str
+        What the interval is over: ``speakers`` or ``utterances``.
+    paper_uar, paper_macro_f1 : float, optional
+        What the paper has.
+    """
+
+    setting: str
+    encoder: str
+    system: str
+    subset: str
+    standin: bool
+    seeds: int
+    n: int
+    speakers: int
+    uar: float
+    uar_sd: float | None
+    uar_low: float | None
+    uar_high: float | None
+    macro_f1: float
+    macro_f1_sd: float | None
+    unit: str
+    paper_uar: float | None
+    paper_macro_f1: float | None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One of the paper's claims in a setting, or over settings; a row of claims.csv.
+
+    Arguments
+    ---------
+    setting, encoder, subset, better, worse : str
+        Which; ``better`` is the system said to be better.
+    difference, low, high : float
+        Of UAR, in points, and its 95 % interval (none over settings).
+    p, p_holm : float
+        Of the test, and corrected for all settings and claims of a table.
+    effect : float
+        Of the settings' or speakers' differences, see ``xser_brain.statistics``.
+    n : int
+        Test utterances, or settings.
+    unit : str
+        What the test exchanges: ``speakers``, ``utterances`` or ``settings``.
+    """
+
+    setting: str
+    encoder: str
+    subset: str
+    better: str
+    worse: str
+    difference: float
+    low: float | None
+    high: float | None
+    p: float
+    p_holm: float
+    effect: float | None
+    n: int
+    unit: str
+
+
+def scores(groups: Sequence[Group], subset: str) -> list[Score]:
+    """All systems in all settings.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        From ``group_runs``.
     subset : str
         ``target_test`` or ``target_all``.
 
     Returns
     -------
-    (clusters, classes, classes) numpy.ndarray
+    list of Score
+        Without systems that were trained on the subset.
     """
-    path = run["folder"] / "predictions.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise UserError(f"{path} is missing: train that run again") from error
-    if subset == "target_test":
-        rows = [row for row in rows if row["subset"] == "test"]
-    few = len({row["speaker"] for row in rows}) < FEW_SPEAKERS
-    clusters = defaultdict(list)
-    for row in rows:
-        labels = (EMOTIONS.index(row["emotion"]), EMOTIONS.index(row["predicted"]))
-        clusters[row["ID" if few else "speaker"]].append(labels)
-    return np.stack(
-        [
-            confusion_matrix(*zip(*clusters[name], strict=True), len(EMOTIONS))
-            for name in sorted(clusters)
-        ]
-    )
-
-
-def cell(runs: list[dict], subset: str) -> str:
-    """One system's UAR and macro-F1 over seeds, with the interval of the mean UAR.
-
-    The interval resamples speakers (utterances, where there are fewer than five
-    speakers), the same for all seeds, and takes the mean over seeds in each resample.
-
-    Arguments
-    ---------
-    runs : list of dict
-        One a seed.
-    subset : str
-        ``target_test`` or ``target_all``.
-
-    Returns
-    -------
-    str
-        ``UAR ± s [low, high] / macro-F1``, in percent.
-    """
-    confusions = [clustered_confusions(run, subset) for run in runs]
-    uars = np.array([uar(item.sum(0)) for item in confusions])
-    f1s = np.array([macro_f1(item.sum(0)) for item in confusions])
-    resampled = np.mean(
-        [
-            uar(bootstrap_confusions_by_speaker(item, BOOTSTRAP_SAMPLES, seed=0))
-            for item in confusions
-        ],
-        axis=0,
-    )
-    low, high = percentile_interval(resampled)
-    spread = f" ± {uars.std(ddof=1):.1f}" if len(uars) > 1 else ""
-    return f"{uars.mean():.1f}{spread} [{low:.1f}, {high:.1f}] / {f1s.mean():.1f}"
-
-
-def results_table(results: Path) -> str:
-    """A Markdown table for every setting and encoder below a folder.
-
-    Arguments
-    ---------
-    results : Path
-        Searched all through.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    UserError
-        If there is no run, or runs of one cell had different plans.
-    """
-    groups = defaultdict(lambda: defaultdict(list))
-    for run in find_runs(results):
-        setting = run["setting"]
-        title = (
-            f"{', '.join(setting['source'])} (+ {', '.join(setting['non_target'])}) → "
-            f"{setting['target']}, {run['encoder']['name']}"
-            + (", synthetic stand-ins" if run["standin"] else "")
-        )
-        groups[title][run["system"]].append(run)
-    parts = []
-    for title, systems in sorted(groups.items()):
-        lines = [
-            f"**{title}**",
-            "",
-            "| system | seeds | target test part | n | whole target | n |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for name in SYSTEMS:
-            if name not in systems:
+    found = []
+    for group in groups:
+        for system, runs in group.systems.items():
+            outcome = group.outcome(system, subset)
+            if outcome is None:
                 continue
-            runs = systems[name]
-            plans = {(r["protocol_sha256"], r["hparams_sha256"]) for r in runs}
-            if len(plans) > 1:
-                raise UserError(
-                    f"runs of {name} in {title} had different plans "
-                    f"({runs[0]['folder']}, ...): put them in folders of their own"
+            confusions = outcome.confusions()
+            uars, f1s = uar(confusions), macro_f1(confusions)
+            interval = statistics.mean_interval(
+                outcome.true, outcome.predicted, uar, outcome.clusters
+            )
+            low, high = interval or (None, None)
+            paper = paper_results().get((group.paper or "", system), {})
+            found.append(
+                Score(
+                    group.name,
+                    group.encoder,
+                    system,
+                    subset,
+                    group.standin,
+                    len(runs),
+                    len(outcome.ids),
+                    len(set(outcome.speakers)),
+                    float(uars.mean()),
+                    _spread(uars),
+                    low,
+                    high,
+                    float(f1s.mean()),
+                    _spread(f1s),
+                    "utterances" if outcome.clusters is None else "speakers",
+                    paper.get("uar"),
+                    paper.get("macro_f1"),
                 )
-            columns = [name, str(len(runs))]
-            for subset in ("target_test", "target_all"):
-                if runs[0][subset] is None:
-                    columns += ["heard in training", ""]
-                else:
-                    columns += [cell(runs, subset), str(runs[0][subset]["n"])]
-            lines.append(f"| {' | '.join(columns)} |")
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+            )
+    return found
+
+
+def _spread(values: np.ndarray) -> float | None:
+    return float(values.std(ddof=1)) if len(values) > 1 else None
+
+
+def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
+    """Test the paper's claims, in each setting and over the settings of an encoder.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        From ``group_runs``, of one encoder.
+    subset : str
+        ``target_test`` or ``target_all``.
+
+    Returns
+    -------
+    list of Claim
+        By claim, then by setting; ``p_holm`` counts all tests of single settings as
+        one family, and all tests over settings as another.
+    """
+    found, over = [], []
+    for better, worse in CLAIMS:
+        differences = []
+        for group in groups:
+            if not {better, worse} <= set(group.systems):
+                continue
+            seeds = group.seeds(better, worse)
+            first, second = (
+                group.outcome(name, subset, seeds) for name in (better, worse)
+            )
+            if first is None or second is None:
+                continue
+            _require_same_utterances(first, second, group)
+            result = statistics.compare(
+                first.true, first.predicted, second.predicted, uar, first.clusters
+            )
+            differences.append(result.difference)
+            found.append(
+                Claim(
+                    group.name, group.encoder, subset, better, worse,
+                    result.difference, result.low, result.high,
+                    result.p, np.nan, result.effect, len(first.ids), result.unit,
+                )
+            )  # fmt: skip
+        if len(differences) > 1:
+            p, effect = statistics.signed_rank(differences)
+            over.append(
+                Claim(
+                    "all settings", groups[0].encoder, subset, better, worse,
+                    float(np.mean(differences)), None, None,
+                    p, np.nan, effect, len(differences), "settings",
+                )
+            )  # fmt: skip
+    return _corrected(found) + _corrected(over)
+
+
+def _corrected(family: list[Claim]) -> list[Claim]:
+    corrected = statistics.holm([claim.p for claim in family]) if family else []
+    return [
+        replace(claim, p_holm=float(p))
+        for claim, p in zip(family, corrected, strict=True)
+    ]
+
+
+def _require_same_utterances(first: Outcome, second: Outcome, group: Group) -> None:
+    if first.ids != second.ids or (first.true != second.true).any():
+        raise UserError(
+            f"systems of {group.title} tested other utterances: put them in folders of "
+            "their own"
+        )
+
+
+def settings_table(groups: Sequence[Group]) -> Table:
+    """Table 1: the settings and their sizes, beside the paper's.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        From ``group_runs``.
+
+    Returns
+    -------
+    Table
+    """
+    header = ["setting", "source", "non-target", "target", "train", "speakers",
+              "valid", "test part", "whole target"]  # fmt: skip
+    counted = any(group.paper for group in groups)
+    rows, seen = [], set()
+    for group in groups:
+        if group.setting in seen:
+            continue
+        seen.add(group.setting)
+        runs = {
+            SYSTEMS[name].trains_on: part[0] for name, part in group.systems.items()
+        }
+        counts = (runs.get("all") or next(iter(runs.values())))["counts"]
+        row = [
+            group.name,
+            ", ".join(group.setting.source),
+            ", ".join(group.setting.non_target) if "all" in runs else "",
+            group.setting.target,
+            *(str(counts[key]) for key in ("train", "speakers", "valid", "test")),
+            str(counts["target_all"]),
+        ]
+        if counted:
+            paper = paper_counts().get(group.paper or "", {})
+            row += [str(value) for value in paper.values()] or ["", ""]
+        rows.append(row)
+    if counted:
+        header += ["train (paper)", "speakers (paper)"]
+    return Table("Table 1. Settings, in utterances of the four emotions", header, rows)
+
+
+def systems_table(
+    results: Sequence[Score], tested: Sequence[Claim], title: str
+) -> Table:
+    """Table 2: systems by settings, beside the paper's figures where it has them.
+
+    Arguments
+    ---------
+    results : sequence of Score
+        Of one encoder and subset.
+    tested : sequence of Claim
+        Of the same.
+    title : str
+        Above it.
+
+    Returns
+    -------
+    Table
+    """
+    settings = list(dict.fromkeys(score.setting for score in results))
+    cells = {(score.system, score.setting): score for score in results}
+    gains = {
+        (claim.better, claim.setting): claim.difference
+        for claim in tested
+        if claim.worse == REFERENCE and claim.p_holm < LEVEL
+    }
+    systems = [name for name in SYSTEMS if any(key[0] == name for key in cells)]
+    best = {
+        setting: max(
+            (cells[name, setting].uar for name in systems
+             if (name, setting) in cells and SYSTEMS[name].zero_shot),
+            default=None,
+        )
+        for setting in settings
+    }  # fmt: skip
+    rows = []
+    for system in systems:
+        row, uars, f1s = [system], [], []
+        for setting in settings:
+            score = cells.get((system, setting))
+            if score is None:
+                row.append("")
+                continue
+            uars.append(score.uar)
+            f1s.append(score.macro_f1)
+            text = f"{score.uar:.1f} / {score.macro_f1:.1f}"
+            if SYSTEMS[system].zero_shot and score.uar == best[setting]:
+                text = f"**{text}**"
+            gain = gains.get((system, setting))
+            row.append(text + ("" if gain is None else "†" if gain > 0 else "‡"))
+        whole = len(uars) == len(settings)
+        row.append(f"{np.mean(uars):.1f} / {np.mean(f1s):.1f}" if whole else "")
+        rows.append(row)
+        rows += _beside_the_paper(system, settings, cells, uars if whole else [])
+    notes = [
+        "UAR / macro-F1 in percent, means over seeds; in bold the best zero-shot system "
+        f"of a setting. † significantly better, ‡ worse than {REFERENCE} (paired test, "
+        "Holm-corrected, 5 %; only the systems of the claims below are tested)."
+    ]
+    if any(score.standin for score in results):
+        notes.append(
+            "Synthetic stand-ins: these figures say nothing about real speech."
+        )
+    return Table(title, ["system", *settings, "average"], rows, notes)
+
+
+def _beside_the_paper(system, settings, cells, uars) -> list[list[str]]:
+    """The paper's figures of a system, and how far these are from them."""
+    paper = [paper_results().get((name, system), {}) for name in (*settings, "average")]
+    if not any(paper[:-1]) and not (paper[-1] and _are_the_papers(settings)):
+        return []
+    if not _are_the_papers(settings):
+        paper[-1] = {}
+    ours = [getattr(cells.get((system, name)), "uar", None) for name in settings]
+    ours.append(np.mean(uars) if uars else None)
+    figures, differences = ["paper"], ["difference"]
+    for own, theirs in zip(ours, paper, strict=True):
+        parts = [theirs.get(key) for key in ("uar", "macro_f1")]
+        figures.append(" / ".join(f"{part:.1f}" for part in parts if part is not None))
+        known = own is not None and parts[0] is not None
+        differences.append(f"{own - parts[0]:+.1f}".replace("-", "−") if known else "")
+    return [figures, differences]
+
+
+def _are_the_papers(settings: Sequence[str]) -> bool:
+    """Whether an average over them is the paper's average."""
+    return set(settings) == set(paper_counts())
+
+
+def intervals_table(results: Sequence[Score], title: str) -> Table:
+    """Every figure with its spread, its interval and the number of utterances.
+
+    Arguments
+    ---------
+    results : sequence of Score
+        Of one encoder and subset.
+    title : str
+        Above it.
+
+    Returns
+    -------
+    Table
+    """
+    rows = []
+    for score in results:
+        interval = (
+            ""
+            if score.uar_low is None
+            else f"[{score.uar_low:.1f}, {score.uar_high:.1f}] {score.unit}"
+        )
+        rows.append(
+            [
+                score.setting,
+                score.system,
+                str(score.seeds),
+                f"{score.uar:.1f}" + _plus_minus(score.uar_sd),
+                interval,
+                f"{score.macro_f1:.1f}" + _plus_minus(score.macro_f1_sd),
+                str(score.n),
+                str(score.speakers),
+            ]
+        )
+    header = ["setting", "system", "seeds", "UAR", "95 % interval of the mean UAR",
+              "macro-F1", "utterances", "speakers"]  # fmt: skip
+    notes = [
+        "± is the standard deviation over seeds; the interval is over speakers, or over "
+        f"utterances where there are fewer than {statistics.FEWEST_UNITS} speakers."
+    ]
+    return Table(title, header, rows, notes)
+
+
+def _plus_minus(spread: float | None) -> str:
+    return "" if spread is None else f" ± {spread:.1f}"
+
+
+def claims_table(tested: Sequence[Claim], title: str) -> Table:
+    """The paper's claims, each with its difference, interval and tests.
+
+    Arguments
+    ---------
+    tested : sequence of Claim
+        Of one encoder and subset.
+    title : str
+        Above it.
+
+    Returns
+    -------
+    Table
+    """
+    rows = []
+    for claim in tested:
+        interval = (
+            "" if claim.low is None else f" [{claim.low:+.1f}, {claim.high:+.1f}]"
+        )
+        p = _p_value(claim.p_holm)
+        rows.append(
+            [
+                f"{claim.better} > {claim.worse}",
+                claim.setting,
+                f"{claim.difference:+.1f}{interval}".replace("-", "−"),
+                _p_value(claim.p),
+                f"**{p}**" if claim.p_holm < LEVEL else p,
+                "" if claim.effect is None else f"{claim.effect:.2f}",
+                f"{claim.n} {claim.unit if claim.unit == 'settings' else 'utterances'}",
+                claim.unit,
+            ]
+        )
+    header = ["claim", "setting", "UAR difference [95 % interval]", "p", "p (Holm)",
+              "effect", "n", "exchanged"]  # fmt: skip
+    return Table(title, header, rows, [CLAIMS_NOTE])
+
+
+def _p_value(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All tables of a folder of results.
+
+    Arguments
+    ---------
+    groups : list of Group
+        The runs.
+    scores : list of Score
+        Of all encoders and subsets.
+    claims : list of Claim
+        The same.
+    tables : list of Table
+        To be read.
+    """
+
+    groups: list[Group]
+    scores: list[Score]
+    claims: list[Claim]
+    tables: list[Table]
+
+
+def gather(results: Path, purpose: str = "result") -> Report:
+    """Read all runs below a folder and make their tables.
+
+    Arguments
+    ---------
+    results : Path
+        Searched all through.
+    purpose : str
+        ``result`` or ``tuning``.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    UserError
+        If there is no run, one is damaged, or they may not stand in one table.
+    """
+    groups = group_runs(find_runs(results), purpose)
+    report = Report(groups, [], [], [settings_table(groups)])
+    kinds = dict.fromkeys((group.encoder, group.standin) for group in groups)
+    for (encoder, standin), subset in itertools.product(kinds, SUBSETS):
+        own = [g for g in groups if (g.encoder, g.standin) == (encoder, standin)]
+        found, tested = scores(own, subset), claims(own, subset)
+        if not found:
+            continue
+        what = f"{encoder}, {SUBSETS[subset]}"
+        report.scores.extend(found)
+        report.claims.extend(tested)
+        report.tables.append(systems_table(found, tested, f"Table 2. {what}"))
+        report.tables.append(intervals_table(found, f"Intervals. {what}"))
+        if tested:
+            report.tables.append(claims_table(tested, f"The paper's claims. {what}"))
+    return report
+
+
+def as_markdown(report: Report) -> str:
+    """All tables, as GitHub shows them."""
+    return "\n\n".join(table.markdown() for table in report.tables)
+
+
+def as_csv(rows: Sequence[Score] | Sequence[Claim]) -> str:
+    """Scores or claims with full precision."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(
+        buffer, [item.name for item in fields(rows[0])], lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return buffer.getvalue()
+
+
+def write_all(report: Report, folder: Path) -> list[Path]:
+    """Write all tables in all formats.
+
+    Arguments
+    ---------
+    report : Report
+        From ``gather``.
+    folder : Path
+        Where to.
+
+    Returns
+    -------
+    list of Path
+        ``tables.md``, ``tables.tex`` (a document that compiles), ``results.csv`` and,
+        if claims could be tested, ``claims.csv``.
+    """
+    texts = {
+        "tables.md": as_markdown(report) + "\n",
+        "tables.tex": latex_document(report.tables),
+        "results.csv": as_csv(report.scores),
+    }
+    if report.claims:
+        texts["claims.csv"] = as_csv(report.claims)
+    for name, text in texts.items():
+        write_atomic(folder / name, text.encode())
+    return [folder / name for name in texts]
 
 
 def update_document(path: Path, table: str) -> None:

@@ -1,0 +1,88 @@
+"""Small models with random weights, exported as a run exports its own."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from data_prep.manifest import EMOTIONS
+from xser_brain.encoders.ecapa import ECAPAEncoder
+from xser_brain.encoders.pretrained import PretrainedEncoder
+from xser_brain.export import export
+from xser_brain.inference.model import EmotionModel
+from xser_brain.metrics import summarise
+from xser_brain.model import EmbeddingHead
+
+ECAPA = {"width": 16, "n_mels": 16, "channels": 16, "attention_channels": 8}
+
+
+def record(temperature: float = 1.5) -> dict:
+    """As much of a run.json as an export reads."""
+    figures = summarise([0, 1, 2, 3], [0, 1, 2, 2], ["a", "b", "a", "b"], EMOTIONS)
+    errors = {
+        f"ece_{p}_{w}": 5.0 for p in ("valid", "target") for w in ("before", "after")
+    }
+    return {
+        "system": "proposed",
+        "seed": 1,
+        "standin": True,
+        "zero_shot": True,
+        "audit": {
+            "training": {"corpora": ["esd", "ravdess"], "languages": ["en", "zh"]}
+        },
+        "counts": {"train": 48, "speakers": 6},
+        "setting": {"target": "emodb", "languages": {"target": "de"}},
+        "target_test": figures,
+        "target_all": None,
+        "calibration": {"temperature": temperature, "threshold": 0.5, **errors},
+    }
+
+
+def build(source: Path | None = None, projection: int = 8, **options) -> tuple:
+    """An EmotionModel whose every trained weight is random, and what made its encoder."""
+    torch.manual_seed(3)
+    if source is None:
+        maker = partial(ECAPAEncoder, **ECAPA)
+        encoder = maker()
+    else:
+        maker = partial(PretrainedEncoder, **options)
+        encoder = maker(source=str(source))
+    head = EmbeddingHead(encoder.layers, encoder.width, projection)
+    classifier = nn.Linear(head.width, len(EMOTIONS))
+    statistics = torch.stack([torch.randn(head.width), 1 + torch.rand(head.width)])
+    model = EmotionModel(encoder, head, classifier, 1.5, statistics)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        classifier.weight.mul_(4)  # or all emotions would be equally likely
+    return model.eval(), maker
+
+
+def exported(folder: Path, source: Path | None = None, whole=False, **options) -> tuple:
+    """Export such a model; the folder, and the model that was put into it."""
+    model, maker = build(source, **options)
+    export(folder, model, maker, whole, record())
+    return folder, model
+
+
+def probabilities(model: EmotionModel, waveforms: list[np.ndarray]) -> np.ndarray:
+    """What a model says of utterances, one at a time: (utterances, emotions)."""
+    with torch.no_grad():
+        rows = [
+            model(torch.from_numpy(w)[None], torch.tensor([len(w)]))[0].exp()
+            for w in waveforms
+        ]
+    return torch.stack(rows).double().numpy()
+
+
+def noise(seconds: float, seed: int = 0, rate: int = 16000) -> np.ndarray:
+    """Something that differs from other seeds in more than its samples."""
+    rng = np.random.default_rng(seed)
+    size = round(seconds * rate)
+    tone = np.sin(2 * np.pi * rng.uniform(100, 3000) * np.arange(size) / rate)
+    return (0.2 * tone + rng.uniform(0.01, 0.2) * rng.standard_normal(size)).astype(
+        np.float32
+    )

@@ -1,0 +1,292 @@
+"""What a run leaves for others: ``model/``, which loads without the run.
+
+``model.safetensors`` holds what was trained; the pretrained encoder is named, with its
+revision and the hash of its weights, or lies in ``encoder/``. ``config.json`` is all that
+is needed to build the model, ``README.md`` its card, and with ``hyperparams.yaml``
+SpeechBrain's ``EncoderClassifier.from_hparams`` loads the same model.
+"""
+
+import inspect
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModel
+
+from data_prep.audio import SAMPLE_RATE
+from data_prep.errors import UserError
+from data_prep.manifest import EMOTIONS, write_atomic
+from xser_brain.card import card
+from xser_brain.encoders import Encoder
+from xser_brain.encoders.ecapa import ECAPAEncoder
+from xser_brain.encoders.pretrained import PretrainedEncoder
+from xser_brain.encoders.pretrained import load as load_encoder
+from xser_brain.inference import config as schema
+from xser_brain.inference.calibration import (
+    THRESHOLD,
+    expected_calibration_error,
+    fit_temperature,
+    temper,
+)
+from xser_brain.inference.folder import identify, load
+from xser_brain.inference.model import EmotionModel, input_facts, pretrained_sha256
+from xser_brain.inference.normalise import statistics
+from xser_brain.inference.sources import encoder_folder
+
+logger = logging.getLogger(__name__)
+UNFINISHED = ".unfinished"
+HYPERPARAMS = """\
+# For SpeechBrain, with xser-brain installed:
+#   from speechbrain.inference.classifiers import EncoderClassifier
+#   classifier = EncoderClassifier.from_hparams(source=<this folder>)
+# What the model is made of stands in config.json; no weight is loaded by this file.
+label_encoder: !new:speechbrain.dataio.encoder.CategoricalEncoder
+audio_normalizer: !new:xser_brain.inference.interface.Normaliser
+compute_features: !new:torch.nn.Identity
+mean_var_norm: !new:xser_brain.inference.interface.PassOn
+embedding_model: !new:xser_brain.inference.interface.Embedding
+classifier: !new:xser_brain.inference.interface.Posteriors
+
+modules:
+  compute_features: !ref <compute_features>
+  mean_var_norm: !ref <mean_var_norm>
+  embedding_model: !ref <embedding_model>
+  classifier: !ref <classifier>
+
+pretrainer: !new:xser_brain.inference.interface.FolderPretrainer
+  embedding_model: !ref <embedding_model>
+  classifier: !ref <classifier>
+  label_encoder: !ref <label_encoder>
+"""
+
+
+def calibrate(valid: Mapping, target: Mapping) -> dict:
+    """Fit a temperature on the validation parts, and say how far off confidence is.
+
+    Arguments
+    ---------
+    valid, target : mapping
+        ``probabilities`` and ``emotions`` as ``XSERBrain.predict`` gives them. The
+        target is only looked at to report.
+
+    Returns
+    -------
+    dict
+        For run.json; calibration errors in percent.
+    """
+    temperature = fit_temperature(valid["probabilities"], valid["emotions"])
+    facts = {"temperature": temperature, "threshold": THRESHOLD}
+    for part, outputs in (("valid", valid), ("target", target)):
+        before, true = outputs["probabilities"], outputs["emotions"]
+        after = temper(before, temperature)
+        facts[f"ece_{part}_before"] = expected_calibration_error(before, true)
+        facts[f"ece_{part}_after"] = expected_calibration_error(after, true)
+    return facts
+
+
+def collect(
+    encoder: Encoder,
+    modules: Mapping[str, torch.nn.Module],
+    temperature: float,
+    training: Mapping | None = None,
+) -> EmotionModel:
+    """Put the trained parts of a run together.
+
+    Arguments
+    ---------
+    encoder : Encoder
+        The run's, also if only its cached features were read.
+    modules : mapping
+        ``head`` and ``classifier``, with the best checkpoint loaded.
+    temperature : float
+        See ``calibrate``.
+    training : mapping, optional
+        ``embeddings`` of training utterances, as ``XSERBrain.predict`` gives them.
+
+    Returns
+    -------
+    EmotionModel
+    """
+    head, classifier = (
+        getattr(modules[name], "module", modules[name])
+        for name in ("head", "classifier")
+    )
+    held = torch.from_numpy(statistics(training["embeddings"])) if training else None
+    return EmotionModel(encoder, head, classifier, temperature, held)
+
+
+def export(
+    folder: Path,
+    model: EmotionModel,
+    build: Callable,
+    whole: bool,
+    record: dict,
+) -> None:
+    """Write a model's folder, whole or not at all.
+
+    Arguments
+    ---------
+    folder : Path
+        Replaced if it exists.
+    model : EmotionModel
+        From ``collect``.
+    build : callable
+        What made the encoder, a partial call with its options.
+    whole : bool
+        Whether the pretrained encoder is put in.
+    record : dict
+        What run.json holds.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
+    """
+    if not isinstance(model.encoder, ECAPAEncoder | PretrainedEncoder):
+        logger.warning(
+            "%s: only ECAPA and pretrained encoders are exported: no %s is written",
+            type(model.encoder).__name__,
+            folder,
+        )
+        return
+    config = {
+        "schema": schema.SCHEMA,
+        "labels": list(EMOTIONS),
+        "sample_rate": SAMPLE_RATE,
+        "encoder": _describe(model.encoder, build),
+        "projection": 0
+        if isinstance(model.head.projection, torch.nn.Identity)
+        else model.head.width,
+        "statistics": model.statistics is not None,
+        "calibration": record["calibration"],
+        "training": {
+            "system": record["system"],
+            "seed": record["seed"],
+            "corpora": record["audit"]["training"]["corpora"],
+            "languages": record["audit"]["training"]["languages"],
+            "utterances": record["counts"]["train"],
+            "speakers": record["counts"]["speakers"],
+            "standin": record["standin"],
+        },
+        "result": {
+            "protocol": "zero-shot" if record["zero_shot"] else "trained on the target",
+            "target": record["setting"]["target"],
+            "language": record["setting"]["languages"]["target"],
+            "test": record["target_test"],
+            "all": record["target_all"],
+        },
+        "versions": {name: version(name) for name in ("xser-brain", "torch")},
+    }
+    config = json.loads(json.dumps(config, allow_nan=False))
+    try:
+        schema.check(config, "this run")
+    except UserError as error:  # a limit on what loads is no reason to lose a run
+        logger.warning("no %s is written: %s", folder, error)
+        return
+    _write(folder, config, model.trained(), whole)
+
+
+def bundle(source: Path, folder: Path, encoder_source: str | None = None) -> None:
+    """Copy an exported model together with its pretrained encoder.
+
+    Arguments
+    ---------
+    source : Path
+        A model's folder.
+    folder : Path
+        Where to; replaced if it exists.
+    encoder_source : str, optional
+        Where the encoder lies, if not where it was in training.
+
+    Raises
+    ------
+    UserError
+        If the model is damaged, its encoder cannot be had, or it cannot be written.
+    """
+    _, config = load(source, encoder_source)
+    tensors = safetensors.torch.load_file(source / schema.WEIGHTS)
+    _write(folder, config, tensors, True, encoder_source)
+
+
+def _write(
+    folder: Path,
+    config: dict,
+    tensors: Mapping[str, torch.Tensor],
+    whole: bool,
+    encoder_source: str | None = None,
+) -> None:
+    temporary = folder.with_name(folder.name + UNFINISHED)
+    shutil.rmtree(temporary, ignore_errors=True)
+    data = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    )
+    write_atomic(temporary / schema.WEIGHTS, data)
+    encoder = config["encoder"]
+    if encoder["family"] == "pretrained":
+        encoder["included"] = whole
+        if whole:
+            source, revision = encoder["source"], encoder["revision"]
+            if encoder_source:
+                source, revision = str(Path(encoder_source).resolve()), None
+            _write_encoder(temporary / "encoder", encoder_folder(source, revision))
+    config["files"] = {
+        path.relative_to(temporary).as_posix(): identify(path)
+        for path in sorted(temporary.rglob("*"))
+        if path.is_file()
+    }
+    config["sha256"] = schema.digest(config)
+    text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(temporary / "hyperparams.yaml", HYPERPARAMS.encode())
+    write_atomic(temporary / "README.md", card(config).encode())
+    write_atomic(temporary / schema.NAME, text.encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+
+
+def _describe(encoder: Encoder, build: Callable) -> dict:
+    """What config.json says of an encoder."""
+    given = build.keywords if isinstance(build, partial) else {}
+    parameters = inspect.signature(type(encoder)).parameters
+    options = {n: given.get(n, p.default) for n, p in parameters.items()}
+    if isinstance(encoder, ECAPAEncoder):
+        return {
+            "family": "ecapa",
+            "options": {key: options[key] for key in schema.ECAPA},
+        }
+    options["adaptation"] = encoder.adaptation
+    options["use_layers"] = "last" if encoder.last_only else "all"
+    core = encoder.core
+    config = (core.model if hasattr(core, "model") else core.encoder).config
+    local = Path(encoder.source).is_dir()
+    return {
+        "family": "pretrained",
+        "options": {key: options[key] for key in schema.PRETRAINED},
+        "model_type": config.model_type,
+        "source": str(Path(encoder.source).resolve()) if local else encoder.source,
+        "revision": None if local else getattr(config, "_commit_hash", None),
+        "sha256": pretrained_sha256(encoder),
+        "input": input_facts(encoder),
+        "included": False,
+    }
+
+
+def _write_encoder(folder: Path, source: Path) -> None:
+    """Write an encoder as transformers reads it, without what is no encoder's."""
+    model = AutoModel.from_pretrained(source, dtype="auto")
+    state = {k: v for k, v in model.state_dict().items() if k[:8] != "decoder."}
+    try:
+        model.save_pretrained(folder, state_dict=state, max_shard_size="1TB")
+        load_encoder(str(source))[1].save_pretrained(folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {folder}: {error}") from error
+    kept = {Path(name).name for name in schema.ENCODER_FILES}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()

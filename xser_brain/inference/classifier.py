@@ -1,0 +1,462 @@
+"""Emotions of files, folders, arrays and streams."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from data_prep.audio import AudioError
+from data_prep.errors import UserError
+from data_prep.manifest import EMOTIONS
+from xser_brain.encoders.cache import read_ahead
+from xser_brain.inference import normalise as normalisation
+from xser_brain.inference.folder import load
+from xser_brain.inference.model import EmotionModel
+from xser_brain.inference.recordings import (
+    SAMPLE_RATE,
+    Piece,
+    Recording,
+    Windows,
+    as_recording,
+    find_audio,
+    pieces,
+    resampled,
+)
+from xser_brain.inference.recordings import load as decode
+from xser_brain.inference.results import UNSURE, ZERO_SHOT, Result
+from xser_brain.inference.sources import model_folder
+
+PRECISIONS = ("fp32", "bf16")
+SORTED = 8  # batches' worth of pieces that are sorted by length at a time
+MOST_HELD = 4096  # pieces, however short
+NOTHING = np.zeros(0, np.float32)
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A piece of a recording and its embedding; one without a piece ends a recording.
+
+    Arguments
+    ---------
+    number : int
+        Of the recording.
+    recording : Recording
+        Its name; the samples are no longer held.
+    piece : Piece, optional
+        Which part of it; the samples are no longer held.
+    embedding : (width,) numpy.ndarray, optional
+        Of the piece.
+    error : str
+        In the last item, why there is no result.
+    """
+
+    number: int
+    recording: Recording
+    piece: Piece | None = None
+    embedding: np.ndarray | None = None
+    error: str = ""
+
+
+class Classifier:
+    """An exported model, ready to be used.
+
+    Arguments
+    ---------
+    model : EmotionModel
+        From ``xser_brain.inference.folder.load``.
+    config : dict
+        Its configuration.
+    device : str, optional
+        By default a GPU if there is one.
+    precision : str
+        Of the encoder: ``fp32`` or ``bf16``.
+    threshold : float, optional
+        Probability below which an emotion is called ``unsure``; by default the model's.
+    windows : Windows, optional
+        How long recordings are cut.
+    batch_seconds : float
+        Seconds of audio that the encoder takes at once.
+
+    Example
+    -------
+    >>> classifier = Classifier.from_pretrained("results/.../model")  # doctest: +SKIP
+    >>> classifier("clip.wav").emotion  # doctest: +SKIP
+    'happy'
+    >>> for result in classifier("folder"): ...  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        model: EmotionModel,
+        config: dict,
+        device: str | None = None,
+        precision: str = "fp32",
+        threshold: float | None = None,
+        windows: Windows | None = None,
+        batch_seconds: float = 60.0,
+    ):
+        if precision not in PRECISIONS:
+            raise UserError(f"unknown precision {precision!r}: use fp32 or bf16")
+        if threshold is None:
+            threshold = config["calibration"]["threshold"]
+        if not 0 <= threshold <= 1:
+            raise UserError(f"threshold is {threshold}: give a probability, 0 to 1")
+        if not batch_seconds > 0:
+            raise UserError(f"batch_seconds is {batch_seconds}: give more than 0")
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            self.device = torch.device(device)
+            self.model = model.to(self.device).eval().requires_grad_(False)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"cannot use device {device!r} ({reason})") from error
+        self.config, self.precision = config, precision
+        self.threshold, self.windows = threshold, windows or Windows()
+        self.batch_samples = batch_seconds * SAMPLE_RATE
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        device: str | None = None,
+        precision: str = "fp32",
+        *,
+        revision: str | None = None,
+        encoder_source: str | None = None,
+        **options,
+    ) -> "Classifier":
+        """Load a model; no code of its folder is run.
+
+        Arguments
+        ---------
+        source : path or str
+            A model's folder, that of the run that exported it, or a hub name.
+        device, precision
+            See ``Classifier``.
+        revision : str, optional
+            Of the hub's repository.
+        encoder_source : str, optional
+            Where the pretrained encoder lies, if not where it was in training.
+        **options
+            More arguments of ``Classifier``.
+
+        Returns
+        -------
+        Classifier
+
+        Raises
+        ------
+        UserError
+            If the model cannot be had, or is damaged.
+        """
+        model, config = load(model_folder(source, revision), encoder_source)
+        return cls(model, config, device, precision, **options)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the probabilities."""
+        return EMOTIONS
+
+    def __call__(
+        self, source: object, sample_rate: int | None = None, **options
+    ) -> Result | Iterator[Result]:
+        """Classify one recording, or many.
+
+        Arguments
+        ---------
+        source : path, array, tensor, or iterable
+            A file or samples; a folder, or an iterable of files, folders and
+            ``(samples, sample rate)``.
+        sample_rate : int, optional
+            Hz, of samples.
+        **options
+            See ``classify``.
+
+        Returns
+        -------
+        Result, or iterator of Result
+            An iterator unless a single recording is given.
+
+        Raises
+        ------
+        UserError
+            If it is no recording. What cannot be decoded is told by ``Result.error``.
+        """
+        path = isinstance(source, str | os.PathLike)
+        if (path and not os.path.isdir(source)) or isinstance(
+            source, np.ndarray | torch.Tensor
+        ):
+            recording = as_recording(source, sample_rate)
+            return next(self.classify([recording], **options))
+        return self.classify([source] if path else source, **options)
+
+    def classify(
+        self,
+        sources: Iterable,
+        timeline: bool = False,
+        normalise: str | None = None,
+        speakers: Callable[[str], str] | None = None,
+        progress: bool = False,
+    ) -> Iterator[Result]:
+        """Classify recordings one after the other, in constant memory.
+
+        Arguments
+        ---------
+        sources : iterable
+            Files, folders (searched all through) and ``(samples, sample rate)``.
+        timeline : bool
+            Whether to cut recordings into windows too that are not long. Those longer
+            than 30 s always are, and the mean over their windows is their result.
+        normalise : str, optional
+            Another protocol than zero-shot: ``corpus`` standardises embeddings by all
+            recordings given, ``speaker`` by those of the same speaker. Nothing is
+            returned before all are heard.
+        speakers : callable, optional
+            From path to speaker; by default the file's folder.
+        progress : bool
+            Whether to show a bar, on stderr.
+
+        Returns
+        -------
+        iterator of Result
+            In the order of ``sources``.
+
+        Raises
+        ------
+        UserError
+            If it is no recording, or there are too few to normalise by.
+        """
+        normalisation.require(self.model, normalise)
+        items = self.hear(sources, timeline, progress)
+        return self.judge(items, normalise, speakers)
+
+    def hear(
+        self, sources: Iterable, timeline: bool = False, progress: bool = False
+    ) -> Iterator[Heard]:
+        """The first half of ``classify``: from recordings to embeddings.
+
+        Arguments
+        ---------
+        sources, timeline, progress
+            See ``classify``.
+
+        Yields
+        ------
+        Heard
+            For ``judge``.
+        """
+        count = progress and isinstance(sources, Sequence)
+        total = sum(1 for _ in _recordings(sources)) if count else None
+        with tqdm(
+            desc="emotions", total=total, unit="file", disable=not progress,
+            file=sys.stderr,
+        ) as bar:  # fmt: skip
+            for item in self._embedded(self._read(_recordings(sources), timeline)):
+                yield item
+                bar.update(item.piece is None)
+
+    def judge(
+        self,
+        items: Iterable[Heard],
+        normalise: str | None = None,
+        speakers: Callable[[str], str] | None = None,
+    ) -> Iterator[Result]:
+        """The second half of ``classify``: from embeddings to emotions.
+
+        Arguments
+        ---------
+        items : iterable of Heard
+            From ``hear``.
+        normalise, speakers
+            See ``classify``.
+
+        Yields
+        ------
+        Result
+        """
+        protocol = ZERO_SHOT
+        if normalise:
+            normalisation.require(self.model, normalise)
+            items = self._normalised(list(items), normalise, speakers)
+            protocol = normalisation.PROTOCOLS[normalise]
+        for _, own in itertools.groupby(items, key=lambda item: item.number):
+            yield self._result(list(own), protocol)
+
+    def stream(self, blocks: Iterable, sample_rate: int) -> Iterator[Result]:
+        """Classify a stream while it comes in, window by window.
+
+        Arguments
+        ---------
+        blocks : iterable of (samples,) or (samples, channels) array
+            Of any lengths.
+        sample_rate : int
+            Hz.
+
+        Yields
+        ------
+        Result
+            Of each window that is not silent.
+
+        Raises
+        ------
+        UserError
+            If a block is no audio.
+        """
+        rate = as_recording(np.zeros(1, np.float32), sample_rate).sample_rate
+        heard = (as_recording(block, rate).samples for block in blocks if len(block))
+        try:
+            for start, window in self.windows.cut(resampled(heard, rate)):
+                if np.ptp(window) > 0:
+                    at = start / SAMPLE_RATE
+                    piece = Piece(
+                        at, at + len(window) / SAMPLE_RATE, window, True, True
+                    )
+                    item = Heard(0, Recording("stream"), piece)
+                    yield self._result(self._embed([item])).timeline[0]
+        except AudioError as error:
+            raise UserError(f"the stream {error}") from error
+
+    def _read(self, recordings: Iterable[Recording], timeline: bool) -> Iterator[Heard]:
+        """Pieces of recordings; each recording ends with an item without a piece."""
+
+        def attempt(numbered: tuple[int, Recording]) -> np.ndarray | AudioError | None:
+            try:
+                return decode(numbered[1])
+            except AudioError as error:
+                return error
+
+        numbered = ([pair] for pair in enumerate(recordings))
+        for [(number, recording)], [samples] in read_ahead(numbered, attempt):
+            reason = ""
+            try:
+                if isinstance(samples, AudioError):
+                    raise samples
+                for piece in pieces(recording, samples, self.windows, timeline):
+                    yield Heard(number, recording, piece)
+            except AudioError as error:
+                reason = str(error)
+            yield Heard(number, Recording(recording.name), error=reason)
+
+    def _embedded(self, items: Iterable[Heard]) -> Iterator[Heard]:
+        """Embed as many pieces at a time as memory is meant for."""
+        held: list[Heard] = []
+        samples = 0
+        for item in items:
+            held.append(item)
+            samples += len(item.piece.samples) if item.piece else 0
+            if samples >= SORTED * self.batch_samples or len(held) >= MOST_HELD:
+                yield from self._embed(held)
+                held, samples = [], 0
+        yield from self._embed(held)
+
+    def _embed(self, items: list[Heard]) -> list[Heard]:
+        """Embed pieces in batches of like length; the order stays."""
+        lengths = {i: len(x.piece.samples) for i, x in enumerate(items) if x.piece}
+        batches: list[list[int]] = []
+        for i in sorted(lengths, key=lambda i: -lengths[i]):
+            full = (
+                not batches
+                or lengths[batches[-1][0]] * (len(batches[-1]) + 1) > self.batch_samples
+            )
+            if full:
+                batches.append([])
+            batches[-1].append(i)
+        done = list(items)
+        for batch in batches:
+            embeddings = self._forward([items[i].piece.samples for i in batch])
+            for i, embedding in zip(batch, embeddings, strict=True):
+                piece = replace(items[i].piece, samples=NOTHING)
+                name = Recording(items[i].recording.name)
+                done[i] = Heard(items[i].number, name, piece, embedding)
+        return done
+
+    @torch.inference_mode()
+    def _forward(self, waveforms: list[np.ndarray]) -> np.ndarray:
+        lengths = torch.tensor([len(waveform) for waveform in waveforms])
+        padded = pad_sequence(
+            [torch.from_numpy(w) for w in waveforms], batch_first=True
+        )
+        autocast = torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.precision == "bf16"
+        )
+        with autocast:
+            embeddings = self.model.embed(
+                padded.to(self.device), lengths.to(self.device)
+            )
+        return embeddings.float().cpu().numpy()
+
+    def _normalised(
+        self, items: list[Heard], by: str, speakers: Callable[[str], str] | None
+    ) -> list[Heard]:
+        """Standardise the embeddings of all pieces."""
+        embedded = [item for item in items if item.embedding is not None]
+        speakers = speakers or (os.path.dirname)
+        groups = [
+            speakers(item.recording.name) if by == "speaker" else ""
+            for item in embedded
+        ]
+        standard = iter(
+            normalisation.standardise(
+                np.array([item.embedding for item in embedded]),
+                groups,
+                self.model.statistics.cpu().numpy(),
+            )
+        )
+        return [
+            item if item.embedding is None else replace(item, embedding=next(standard))
+            for item in items
+        ]
+
+    @torch.inference_mode()
+    def _result(self, items: list[Heard], protocol: str = ZERO_SHOT) -> Result:
+        """What is said of one recording, from all of its pieces."""
+        name = items[0].recording.name
+        found = [item for item in items if item.embedding is not None]
+        nothing = Result(name, 0.0, 0.0, "", "", {}, (), items[-1].error, protocol)
+        if nothing.error:
+            return nothing
+        embeddings = torch.from_numpy(np.stack([item.embedding for item in found]))
+        log_posteriors = self.model.classify(embeddings.to(self.device))
+        probabilities = log_posteriors.exp().cpu().double().numpy()
+        if not np.isfinite(probabilities).all():
+            return replace(nothing, error="the model gives no numbers for it")
+        timeline = tuple(
+            self._judge(name, item.piece.start, item.piece.end, row, protocol)
+            for item, row in zip(found, probabilities, strict=True)
+            if item.piece.window
+        )
+        whole = [r for i, r in zip(found, probabilities, strict=True) if i.piece.whole]
+        end = max(item.piece.end for item in found)
+        row = whole[0] if whole else probabilities.mean(0)
+        return replace(self._judge(name, 0.0, end, row, protocol), timeline=timeline)
+
+    def _judge(
+        self, name: str, start: float, end: float, row: np.ndarray, protocol: str
+    ) -> Result:
+        best = int(row.argmax())
+        sure = row[best] >= self.threshold
+        return Result(
+            name,
+            start,
+            end,
+            EMOTIONS[best] if sure else UNSURE,
+            EMOTIONS[best],
+            dict(zip(EMOTIONS, row.tolist(), strict=True)),
+            protocol=protocol,
+        )
+
+
+def _recordings(sources: Iterable) -> Iterator[Recording]:
+    """One a file, also of those in folders."""
+    for source in sources:
+        if isinstance(source, str | os.PathLike):
+            yield from map(Recording, find_audio([source]))
+        else:
+            yield source if isinstance(source, Recording) else as_recording(source)

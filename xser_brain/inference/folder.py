@@ -1,0 +1,183 @@
+"""Load an exported model; nothing in its folder is run.
+
+Weights are safetensors, the rest is JSON: a pickle is refused unread, and no YAML is
+looked at. Sizes and hashes are compared before a weight is read, names, types and
+shapes before it is copied.
+"""
+
+import hashlib
+import logging
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from data_prep.errors import UserError
+from data_prep.manifest import EMOTIONS
+from xser_brain.encoders import Encoder
+from xser_brain.encoders.ecapa import ECAPAEncoder
+from xser_brain.encoders.pretrained import PretrainedEncoder
+from xser_brain.inference import config as schema
+from xser_brain.inference.model import EmotionModel, input_facts, pretrained_sha256
+from xser_brain.inference.sources import check_encoder, encoder_folder
+from xser_brain.model import EmbeddingHead
+
+logger = logging.getLogger(__name__)
+CHUNK = 2**22  # bytes
+
+
+def load(folder: Path, encoder_source: str | None = None) -> tuple[EmotionModel, dict]:
+    """Load a model.
+
+    Arguments
+    ---------
+    folder : Path
+        From ``xser_brain.inference.sources.model_folder``.
+    encoder_source : str, optional
+        Another place of the pretrained encoder; its weights must be the same.
+
+    Returns
+    -------
+    EmotionModel
+        In evaluation mode, with nothing to train.
+    dict
+        Its configuration.
+
+    Raises
+    ------
+    UserError
+        If anything is missing, damaged, or not what the model was trained with.
+    """
+    config = schema.read(folder)
+    for name, facts in config["files"].items():
+        _verify(folder / name, facts)
+    try:
+        return _load(folder, config, encoder_source).eval().requires_grad_(
+            False
+        ), config
+    except UserError:
+        raise
+    # What libraries say of a folder that was made to confuse them is without end.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{folder} cannot be loaded ({reason}): get it anew") from error
+
+
+def identify(path: Path) -> dict:
+    """Size and hash of a file.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        ``size`` in bytes and ``sha256``.
+    """
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(CHUNK):
+            digest.update(block)
+        return {"size": stream.tell(), "sha256": digest.hexdigest()}
+
+
+def _verify(path: Path, facts: dict) -> None:
+    try:
+        if not path.is_file():
+            raise UserError(f"no file {path}: get the model anew")
+        # Only what has the right size is read, and so no more than is allowed.
+        same = path.stat().st_size == facts["size"] and identify(path) == facts
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    if not same:
+        raise UserError(
+            f"{path} is damaged (not the {facts['size']} bytes that were exported): "
+            "get the model anew"
+        )
+
+
+def _load(folder: Path, config: dict, encoder_source: str | None) -> EmotionModel:
+    tensors = _read_weights(folder / schema.WEIGHTS)
+    if config["encoder"]["family"] == "ecapa":
+        with torch.device("meta"):  # takes no memory
+            expected = ECAPAEncoder(**config["encoder"]["options"]).state_dict()
+        found = {n[8:]: t for n, t in tensors.items() if n[:8] == "encoder."}
+        _require_same(expected, found, folder / schema.WEIGHTS)
+    encoder = _build_encoder(folder, config["encoder"], encoder_source)
+    head = EmbeddingHead(encoder.layers, encoder.width, config["projection"])
+    model = EmotionModel(
+        encoder,
+        head,
+        nn.Linear(head.width, len(EMOTIONS)),
+        float(config["calibration"]["temperature"]),
+        torch.empty(2, head.width) if config["statistics"] else None,
+    )
+    _require_same(model.trained(), tensors, folder / schema.WEIGHTS)
+    model.load_state_dict(tensors, strict=False)
+    return model
+
+
+def _read_weights(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} is no safetensors file ({error}): get it anew"
+        ) from error
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(f"{path}: {name:.100} holds NaN or infinite weights")
+    return tensors
+
+
+def _require_same(expected: dict, found: dict, path: Path) -> None:
+    def kind(tensor: torch.Tensor) -> tuple:
+        return tuple(tensor.shape), tensor.dtype
+
+    wrong = sorted(
+        name
+        for name in expected.keys() | found.keys()
+        if name not in expected
+        or name not in found
+        or kind(expected[name]) != kind(found[name])
+    )
+    if wrong:
+        raise UserError(
+            f"{path} does not fit {schema.NAME}: {len(wrong)} weights are missing, "
+            f"superfluous or of another shape, as {wrong[0]:.100}"
+        )
+
+
+def _build_encoder(folder: Path, facts: dict, source: str | None) -> Encoder:
+    if facts["family"] == "ecapa":
+        return ECAPAEncoder(**facts["options"])
+    if facts["included"] and not source:
+        where = folder / "encoder"
+        found = {f"encoder/{path.name}" for path in where.iterdir()}
+        if strangers := found - set(schema.ENCODER_FILES):
+            raise UserError(f"{where} holds more than an encoder: {min(strangers)}")
+        check_encoder(where)
+    else:
+        name = source or facts["source"]
+        if source and Path(source).is_dir():
+            name = str(Path(source).resolve())
+        revision = None if source else facts["revision"]
+        logger.info("pretrained encoder: %s %s", name, revision or "")
+        where = encoder_folder(name, revision)
+    encoder = PretrainedEncoder(str(where), **facts["options"])
+    if input_facts(encoder) != facts["input"]:
+        raise UserError(
+            f"the encoder in {where} hears audio in another way than the one that this "
+            f"model was trained with ({input_facts(encoder)}, not {facts['input']}): "
+            "its preprocessor_config.json is missing or another one"
+        )
+    if pretrained_sha256(encoder) != facts["sha256"]:
+        raise UserError(
+            f"the weights in {where} are not those that this model was trained with "
+            f"({facts['source']}): get them, or pass --encoder_source=DIR"
+        )
+    return encoder

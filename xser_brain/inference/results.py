@@ -1,0 +1,50 @@
+"""What is said of a recording."""
+
+from dataclasses import asdict, dataclass
+
+UNSURE = "unsure"
+ZERO_SHOT = "zero-shot"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The emotion of a recording, or of a part of it.
+
+    Arguments
+    ---------
+    path : str
+        The file, or a name for what is none.
+    start, end : float
+        Seconds.
+    emotion : str
+        As ``predicted``, or ``unsure`` if that is less probable than the threshold.
+    predicted : str
+        The most probable emotion; empty if there is an error.
+    probabilities : dict of str to float
+        Calibrated, by emotion.
+    timeline : tuple of Result
+        Overlapping windows of the recording, if asked for or if it is long.
+    error : str
+        Why there is no result; empty if there is one.
+    protocol : str
+        ``zero-shot``, or ``transductive (... statistics)`` where the recordings given
+        were used to normalise.
+    """
+
+    path: str
+    start: float
+    end: float
+    emotion: str
+    predicted: str
+    probabilities: dict[str, float]
+    timeline: tuple["Result", ...] = ()
+    error: str = ""
+    protocol: str = ZERO_SHOT
+
+    def to_dict(self) -> dict:
+        """All of it as plain data, the time line only if there is one."""
+        values = asdict(self)
+        for part in values["timeline"]:
+            for key in ("path", "timeline", "error", "protocol"):
+                del part[key]
+        return {k: v for k, v in values.items() if v or k not in ("timeline", "error")}

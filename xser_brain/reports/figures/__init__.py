@@ -1,0 +1,98 @@
+"""All figures of finished runs, for a paper of two columns."""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from data_prep.errors import UserError
+from xser_brain import embeddings
+from xser_brain.reports.figures.curves import draw_curves
+from xser_brain.reports.figures.inside import draw_layer_weights, draw_probes
+from xser_brain.reports.figures.projection import check_method, draw_projection
+from xser_brain.reports.figures.scores import draw_confusions, draw_uar, uar_rows
+from xser_brain.reports.figures.style import save
+from xser_brain.reports.probes import probe_rows
+from xser_brain.reports.runs import SUBSETS, Group, group_runs
+from xser_brain.reports.tables import scores
+
+logger = logging.getLogger(__name__)
+
+STANDINS = "-standins"  # at the end of an encoder's name
+
+
+def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path]:
+    """Draw all figures that the runs have data for, as PNG and as PDF.
+
+    ``<setting>/<encoder>/{projection,confusion,curves,probes,layers}`` and, over
+    settings, ``uar-<encoder>-{target_test,target_all}``.
+
+    Arguments
+    ---------
+    runs : sequence of dict
+        From ``xser_brain.reports.runs.find_runs``.
+    out : Path
+        Folder for the figures.
+    method : str
+        Of the projection: ``tsne`` or ``umap``.
+
+    Returns
+    -------
+    list of Path
+        The files.
+
+    Raises
+    ------
+    UserError
+        If the method is unknown or not installed, a file cannot be written, or runs
+        may not be compared (see ``group_runs``).
+    """
+    check_method(method)
+    jobs: dict[Path, Callable[[], Figure | None]] = {}
+    of_encoder: dict[str, list[Group]] = {}
+    for group in group_runs(runs):
+        encoder = group.encoder + (STANDINS if group.standin else "")
+        of_encoder.setdefault(encoder, []).append(group)
+        folder = Path(out) / group.setting.name / encoder
+        if folder / "confusion" in jobs:
+            raise UserError(
+                f"two settings are called {group.setting.name}, with other non-target "
+                "corpora: give the folder of one of them"
+            )
+        systems, title = group.systems, group.title
+        jobs |= {
+            folder / "projection": partial(draw_projection, systems, title, method),
+            folder / "confusion": partial(draw_confusions, systems, title),
+            folder / "curves": partial(draw_curves, systems, title),
+            folder / "probes": partial(_draw_probes, group),
+            folder / "layers": partial(draw_layer_weights, systems, title),
+        }
+    for encoder, groups in of_encoder.items():
+        for subset in SUBSETS:
+            stem = Path(out) / f"uar-{encoder}-{subset}"
+            jobs[stem] = partial(_draw_uar, groups, subset)
+    without = sum(not (run["folder"] / embeddings.NAME).is_file() for run in runs)
+    if without:
+        logger.warning("%d of %d runs kept no embeddings", without, len(runs))
+    paths = []
+    with tqdm(jobs.items(), desc="figures", unit="figure", leave=False) as bar:
+        for stem, draw in bar:
+            bar.set_postfix_str(stem.name)
+            figure = draw()
+            if figure is not None:
+                paths += save(figure, stem)
+    return paths
+
+
+def _draw_probes(group: Group) -> Figure | None:
+    runs = [run for own in group.systems.values() for run in own]
+    return draw_probes(probe_rows(runs), group.title)
+
+
+def _draw_uar(groups: Sequence[Group], subset: str) -> Figure | None:
+    title = f"{groups[0].encoder}, {SUBSETS[subset]}"
+    title += ", synthetic stand-ins" if groups[0].standin else ""
+    return draw_uar(uar_rows(scores(groups, subset)), title)

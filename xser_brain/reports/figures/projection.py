@@ -1,0 +1,222 @@
+"""Utterance embeddings in two dimensions: the paper's Figure 2."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from data_prep.errors import UserError
+from xser_brain import embeddings
+from xser_brain.protocol import SYSTEMS
+from xser_brain.reports.figures.style import (
+    COLUMN,
+    EMOTION_STYLES,
+    PAGE,
+    label,
+    language_styles,
+    new_figure,
+    styled,
+)
+from xser_brain.reports.probes import balanced_sample
+
+METHODS = ("tsne", "umap")
+MOST = 1000
+FEWEST = 10  # utterances; fewer show nothing
+
+
+def check_method(method: str) -> None:
+    """Refuse a method of projection that is not there.
+
+    Arguments
+    ---------
+    method : str
+        ``tsne`` or ``umap``.
+
+    Raises
+    ------
+    UserError
+        If it is unknown, or its package is not installed.
+    """
+    if method not in METHODS:
+        raise UserError(f"unknown method {method!r}: use {' or '.join(METHODS)}")
+    if method == "umap":
+        try:
+            import umap  # noqa: F401
+        except ImportError as error:
+            raise UserError(
+                "UMAP is not installed: pip install umap-learn, or use tsne"
+            ) from error
+
+
+def project(vectors: np.ndarray, method: str = "tsne") -> np.ndarray:
+    """Project embeddings to the plane by their directions, which SupCon compares.
+
+    t-SNE: van der Maaten & Hinton 2008; UMAP: McInnes et al. 2018.
+
+    Arguments
+    ---------
+    vectors : (utterances, width) numpy.ndarray
+        Embeddings, of ``FEWEST`` utterances or more.
+    method : str
+        ``tsne`` or ``umap``.
+
+    Returns
+    -------
+    (utterances, 2) numpy.ndarray
+
+    Raises
+    ------
+    UserError
+        If the method is unknown, or its package is not installed.
+
+    Example
+    -------
+    >>> project(np.random.default_rng(0).normal(size=(12, 4))).shape
+    (12, 2)
+    """
+    check_method(method)
+    vectors = np.asarray(vectors, np.float64)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / np.maximum(lengths, 1e-12)
+    n = len(vectors)
+    if method == "umap":
+        from umap import UMAP
+
+        reducer = UMAP(n_neighbors=min(15, n - 1), random_state=0, n_jobs=1)
+        return np.asarray(reducer.fit_transform(vectors))
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    reducer = TSNE(perplexity=min(30, (n - 1) / 3), init="pca", random_state=0)
+    with threadpool_limits(1):  # sums in one order, or the picture would change
+        return reducer.fit_transform(vectors)
+
+
+def common_sample(
+    runs: Sequence[Mapping[str, np.ndarray]], most: int = MOST
+) -> list[str]:
+    """Utterances for all systems, balanced over languages and emotions.
+
+    Arguments
+    ---------
+    runs : sequence of mapping
+        One a system, from ``xser_brain.embeddings.load``.
+    most : int
+        How many, at most.
+
+    Returns
+    -------
+    list of str
+        Sorted identifiers, of validation and target utterances of any system.
+    """
+    cells = {}
+    for arrays in runs:
+        shown = np.isin(arrays["part"], ["valid", "target"])
+        columns = (arrays[name][shown] for name in ("ids", "language", "emotion"))
+        for row_id, language, emotion in zip(*columns, strict=True):
+            cells[str(row_id)] = str(language), str(emotion)
+    ids = sorted(cells)
+    return [ids[i] for i in balanced_sample([cells[name] for name in ids], most)]
+
+
+@styled
+def draw_projection(
+    systems: Mapping[str, Sequence[dict]], title: str, method: str = "tsne"
+) -> Figure | None:
+    """Draw what each system makes of the same utterances.
+
+    Columns are systems, each with the run of its first seed; the upper row shows
+    emotions, the lower one languages. Utterances come from validation parts and the
+    target, so a zero-shot system has not learned from any. A system shows those that it
+    has embedded: one trained on the source alone has no other training language.
+
+    Arguments
+    ---------
+    systems : mapping
+        System to its runs, one a seed.
+    title : str
+        Above the figure.
+    method : str
+        ``tsne`` or ``umap``.
+
+    Returns
+    -------
+    Figure or None
+        None if no run kept embeddings.
+    """
+    loaded = {}
+    for name, runs in systems.items():
+        for run in sorted(runs, key=lambda run: run["seed"]):
+            arrays = embeddings.load(run["folder"])
+            if arrays is not None:
+                loaded[name] = arrays
+                break
+    sample = common_sample([*loaded.values()])
+    shown = {}
+    for name, arrays in loaded.items():
+        ids, index = np.unique(arrays["ids"], return_index=True)
+        index = index[np.isin(ids, sample)]
+        if len(index) >= FEWEST:
+            plane = project(arrays["embeddings"][index], method)
+            shown[name] = plane, arrays["emotion"][index], arrays["language"][index]
+    if not shown:
+        return None
+    width = COLUMN if len(shown) < 3 else PAGE
+    side = min(2.1, (width - 0.25) / len(shown))
+    figure = new_figure(title, width, 2 * side + 0.9)
+    axes = figure.subplots(2, len(shown), squeeze=False)
+    languages = language_styles(systems)
+    for column, (name, (plane, emotion, language)) in zip(
+        axes.T, shown.items(), strict=True
+    ):
+        heard = "" if SYSTEMS[name].zero_shot else "\n(heard the target)"
+        column[0].set_title(label(name) + heard)
+        _scatter(column[0], plane, emotion, EMOTION_STYLES)
+        # The target, which has most, below the others.
+        _scatter(column[1], plane, language, dict(reversed(languages.items())))
+    target = [*languages][-1]
+    languages[f"{target} (target)"] = languages.pop(target)
+    for row, place, text, styles in (
+        (0, "left", "emotion", EMOTION_STYLES),
+        (1, "right", "language", languages),
+    ):
+        axes[row, 0].set_ylabel(text)
+        figure.legend(
+            handles=[
+                Line2D([], [], label=name, linestyle="", **_marker(style, 4.5))
+                for name, style in styles.items()
+            ],
+            loc=f"outside lower {place}",
+            title=text,
+            ncols=2 if width == COLUMN else len(styles),
+            handletextpad=0.1,
+            columnspacing=0.9,
+            alignment="left",
+        )
+    return figure
+
+
+def _scatter(
+    axes: Axes,
+    plane: np.ndarray,
+    values: np.ndarray,
+    styles: Mapping[str, tuple[str, str]],
+) -> None:
+    for name, style in styles.items():
+        own = plane[values == name]
+        axes.plot(*own.T, linestyle="", label=name, **_marker(style, 2.4))
+    axes.set(xticks=[], yticks=[], box_aspect=1)
+    axes.spines[:].set(visible=True, color="#999999")
+
+
+def _marker(style: tuple[str, str], size: float) -> dict:
+    colour, marker = style
+    return {
+        "color": colour,
+        "marker": marker,
+        "markersize": size,
+        "markeredgecolor": "black",
+        "markeredgewidth": 0.2,
+    }

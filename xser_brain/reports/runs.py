@@ -1,0 +1,373 @@
+"""Finished runs, read back from their artefacts, and what may be compared."""
+
+import csv
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from data_prep.errors import UserError
+from data_prep.manifest import EMOTIONS
+from xser_brain.protocol import PAPER_SETTINGS, SYSTEMS, Setting
+from xser_brain.statistics import FEWEST_UNITS
+
+logger = logging.getLogger(__name__)
+
+SUBSETS = {"target_test": "the target's test part", "target_all": "the whole target"}
+# Runs of one table may differ in these: they are what a table is about.
+FREE = ("run.system", "source", "non_target", "target", "corpora")
+REQUIRED = ("system", "seed", "setting", "encoder", "protocol_sha256", "target_test")
+
+
+def find_runs(results: Path) -> list[dict]:
+    """Read the run.json of every finished run below a folder.
+
+    Arguments
+    ---------
+    results : Path
+        Searched all through.
+
+    Returns
+    -------
+    list of dict
+        With ``folder`` added, in the order of their paths.
+
+    Raises
+    ------
+    UserError
+        If there is none, or one cannot be read.
+    """
+    runs = []
+    for path in sorted(Path(results).rglob("run.json")):
+        try:
+            run = json.loads(path.read_text(encoding="utf-8"))
+            lacking = [key for key in REQUIRED if run[key] is None]
+            run["setting"]["target"], run["encoder"]["name"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _broken(path) from error
+        if lacking:
+            raise _broken(path)
+        runs.append({**run, "folder": path.parent})
+    if not runs:
+        raise UserError(f"no finished run below {results}: train one first")
+    return runs
+
+
+def _broken(path: Path) -> UserError:
+    return UserError(
+        f"{path} is not a whole run.json: delete it and train that run again"
+    )
+
+
+def read_predictions(run: Mapping) -> list[dict[str, str]]:
+    """Read the predictions of a run.
+
+    Arguments
+    ---------
+    run : mapping
+        From ``find_runs``.
+
+    Returns
+    -------
+    list of dict
+        One an utterance, by the columns of predictions.csv.
+
+    Raises
+    ------
+    UserError
+        If they are missing or damaged.
+    """
+    path = run["folder"] / "predictions.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError as error:
+        raise UserError(f"{path} is missing: train that run again") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no table: train that run again") from error
+    for row in rows:
+        known = row.get("emotion") in EMOTIONS and row.get("predicted") in EMOTIONS
+        if not known or not row.get("ID") or row.get("subset") not in ("test", "rest"):
+            raise UserError(f"{path} is damaged ({row}): train that run again")
+    expected = (run.get("target_all") or run["target_test"])["n"]
+    if len(rows) != expected:
+        raise UserError(
+            f"{path} has {len(rows)} utterances, run.json says {expected}: train that "
+            "run again"
+        )
+    return rows
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one setting and one encoder: what a block of a table compares.
+
+    Arguments
+    ---------
+    setting : Setting
+        Who plays which part.
+    encoder : str
+        Its name, with its adaptation.
+    standin : bool
+        Whether any of the data are synthetic.
+    systems : dict of str to list of dict
+        Runs, by system in the paper's order, then by seed.
+    """
+
+    setting: Setting
+    encoder: str
+    standin: bool
+    systems: dict[str, list[dict]]
+
+    @property
+    def title(self) -> str:
+        """What is trained on and tested, with which encoder."""
+        others = f" (+ {', '.join(self.setting.non_target)})"
+        return (
+            f"{', '.join(self.setting.source)}{others if self.setting.non_target else ''}"
+            f" → {self.setting.target}, {self.encoder}"
+            + (", synthetic stand-ins" if self.standin else "")
+        )
+
+    @property
+    def paper(self) -> str | None:
+        """The paper's name of the setting, as ``EN-DE``."""
+        return next(
+            (name for name, item in PAPER_SETTINGS.items() if item == self.setting),
+            None,
+        )
+
+    @property
+    def name(self) -> str:
+        """The paper's name, or that of the folder."""
+        return self.paper or self.setting.name
+
+    def outcome(
+        self, system: str, subset: str, seeds: Collection[int] | None = None
+    ) -> "Outcome | None":
+        """Read what a system predicted; None if it was trained on that subset."""
+        runs = [
+            run for run in self.systems[system] if seeds is None or run["seed"] in seeds
+        ]
+        if not runs or not runs[0].get(subset):
+            return None
+        return Outcome.read(runs, subset)
+
+    def seeds(self, *systems: str) -> set[int]:
+        """The seeds that all of some systems have."""
+        return set.intersection(
+            *({run["seed"] for run in self.systems[name]} for name in systems)
+        )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a system predicted, in all its seeds, of the same utterances.
+
+    Arguments
+    ---------
+    ids, speakers : (utterances,) tuple of str
+        Sorted by ID.
+    true : (utterances,) numpy.ndarray
+        Emotions, as positions in ``EMOTIONS``.
+    predicted : (seeds, utterances) numpy.ndarray
+        The same, as predicted.
+    """
+
+    ids: tuple[str, ...]
+    speakers: tuple[str, ...]
+    true: np.ndarray
+    predicted: np.ndarray
+
+    @classmethod
+    def read(cls, runs: Sequence[Mapping], subset: str) -> "Outcome":
+        """Read the predictions of all seeds of a system."""
+        columns = []
+        for run in runs:
+            rows = read_predictions(run)
+            if subset == "target_test":
+                rows = [row for row in rows if row["subset"] == "test"]
+            rows.sort(key=lambda row: row["ID"])
+            heard = [(row["ID"], row["speaker"], row["emotion"]) for row in rows]
+            columns.append((heard, [EMOTIONS.index(row["predicted"]) for row in rows]))
+            if heard != columns[0][0]:
+                raise UserError(
+                    f"{run['folder']} and {runs[0]['folder']} tested other utterances: "
+                    "put them in folders of their own"
+                )
+        ids, speakers, emotions = zip(*columns[0][0], strict=True)
+        return cls(
+            ids,
+            speakers,
+            np.array([EMOTIONS.index(emotion) for emotion in emotions]),
+            np.array([predicted for _, predicted in columns]),
+        )
+
+    @cached_property
+    def clusters(self) -> np.ndarray | None:
+        """What is resampled as a whole: speakers; None if they are too few."""
+        names, index = np.unique(self.speakers, return_inverse=True)
+        return index if len(names) >= FEWEST_UNITS else None
+
+    def confusions(self) -> np.ndarray:
+        """Counts of each seed.
+
+        Returns
+        -------
+        (seeds, classes, classes) numpy.ndarray
+        """
+        classes = len(EMOTIONS)
+        return np.stack(
+            [
+                np.bincount(self.true * classes + seed, minlength=classes**2)
+                for seed in self.predicted
+            ]
+        ).reshape(-1, classes, classes)
+
+
+def group_runs(runs: Iterable[Mapping], purpose: str = "result") -> list[Group]:
+    """Put runs together that may stand in one table, and refuse others.
+
+    Arguments
+    ---------
+    runs : iterable of mapping
+        From ``find_runs``.
+    purpose : str
+        ``result``, or ``tuning`` for the runs that hyperparameters were chosen by.
+
+    Returns
+    -------
+    list of Group
+        In the paper's order, then by name.
+
+    Raises
+    ------
+    UserError
+        If runs differ in data, protocol, budget or options (it names in what), if a
+        seed is there twice, or if hyperparameters were tuned on a target.
+    """
+    runs = list(runs)
+    by_purpose = defaultdict(list)
+    for run in runs:
+        by_purpose[run.get("purpose", "result")].append(run)
+    _refuse_tuned_targets(by_purpose)
+    chosen = by_purpose[purpose]
+    if not chosen:
+        raise UserError(f"no finished run whose purpose is {purpose} among these")
+    cells = defaultdict(lambda: defaultdict(list))
+    for run in chosen:
+        setting = Setting(
+            *(tuple(run["setting"][key]) for key in ("source", "non_target")),
+            run["setting"]["target"],
+        )
+        key = setting, run["encoder"]["name"], bool(run.get("standin"))
+        cells[key][run["system"]].append(run)
+    groups = []
+    for (setting, encoder, standin), systems in cells.items():
+        ordered = {
+            name: sorted(systems[name], key=lambda run: run["seed"])
+            for name in SYSTEMS
+            if name in systems
+        }
+        groups.append(Group(setting, encoder, standin, ordered))
+    order = {setting: place for place, setting in enumerate(PAPER_SETTINGS.values())}
+    groups.sort(
+        key=lambda g: (g.encoder, g.standin, order.get(g.setting, 99), g.setting.name)
+    )
+    for group in groups:
+        _require_one_protocol(group)
+    for encoder in {group.encoder for group in groups}:
+        own = [group for group in groups if group.encoder == encoder]
+        _require_one_budget(
+            [run for group in own for part in group.systems.values() for run in part]
+        )
+    return groups
+
+
+def _refuse_tuned_targets(by_purpose: Mapping[str, Sequence[Mapping]]) -> None:
+    targets = {
+        purpose: {run["setting"]["target"]: run["folder"] for run in runs}
+        for purpose, runs in by_purpose.items()
+    }
+    both = sorted({*targets.get("result", {})} & {*targets.get("tuning", {})})
+    if both:
+        raise UserError(
+            f"hyperparameters were tuned on {both[0]} ({targets['tuning'][both[0]]}), "
+            "which is a target of these results: tune on a language that is never one"
+        )
+
+
+def _require_one_protocol(group: Group) -> None:
+    """All seeds of a system had one plan; all systems, the same corpora and test set."""
+    manifests: dict[str, tuple[str, Path]] = {}
+    tested = None
+    for system, runs in group.systems.items():
+        first = runs[0]
+        seeds = [run["seed"] for run in runs]
+        if len(set(seeds)) < len(seeds):
+            twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+            folders = [str(r["folder"]) for r in runs if r["seed"] == twice]
+            raise UserError(
+                f"seed {twice} of {system} is there twice ({' and '.join(folders)}): "
+                "give the folder of one of them"
+            )
+        for run in runs:
+            if run["protocol_sha256"] != first["protocol_sha256"]:
+                raise UserError(
+                    f"{run['folder']} and {first['folder']} had different plans (other "
+                    "splits or utterances): put them in folders of their own"
+                )
+            for name, digest in run.get("manifest_sha256", {}).items():
+                known, where = manifests.setdefault(name, (digest, run["folder"]))
+                if known != digest:
+                    raise UserError(
+                        f"{run['folder']} and {where} had different manifests of {name}"
+                        ": put them in folders of their own"
+                    )
+            counted = run["target_test"]["n"]
+            tested = tested or (counted, run["folder"])
+            if counted != tested[0]:
+                raise UserError(
+                    f"{run['folder']} tested {counted} utterances, {tested[1]} "
+                    f"{tested[0]}: put them in folders of their own"
+                )
+
+
+def _require_one_budget(runs: Sequence[Mapping]) -> None:
+    """All systems and settings had the same hyperparameters and options."""
+    first = None
+    for run in runs:
+        values = _decisive(run)
+        if values is None:
+            continue
+        first = first or (values, run["folder"])
+        changed = [
+            f"{key} {values.get(key)} and {first[0].get(key)}"
+            for key in {**first[0], **values}
+            if values.get(key) != first[0].get(key)
+        ]
+        if changed:
+            raise UserError(
+                f"{run['folder']} and {first[1]} differ in {', '.join(changed[:3])}: "
+                "put them in folders of their own"
+            )
+
+
+def _decisive(run: Mapping) -> dict | None:
+    """What decided on a run's result, but for what a table is about."""
+    path = run["folder"] / "identity.json"
+    try:
+        identity = json.loads(path.read_text(encoding="utf-8"))
+        values = {**identity["hparams"], **identity["options"]}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read: delete {run['folder']} and train that run again"
+        ) from error
+    return {key: value for key, value in values.items() if key not in FREE}
