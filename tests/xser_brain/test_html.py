@@ -754,12 +754,11 @@ def test_a_click_sorts_in_a_browser(tmp_path, opened):
 def test_sound_plays_in_a_browser(sounding, made, tmp_path, opened):
     tab = opened(html.page(report_of(tmp_path), sounding, draw=False))
     assert tab.locator("audio").count() == 8
+    tab.wait_for_function(
+        "[...document.querySelectorAll('audio')].every((s) => s.readyState || s.error)"
+    )
     durations = tab.evaluate(
-        """() => Promise.all([...document.querySelectorAll("audio")].map((sound) =>
-          sound.readyState ? sound.duration : new Promise((done, fail) => {
-            sound.onloadedmetadata = () => done(sound.duration);
-            sound.onerror = () => fail(sound.error.message);
-          })))"""
+        "[...document.querySelectorAll('audio')].map((sound) => sound.duration)"
     )
     assert durations == pytest.approx([0.5] * 8, abs=0.01)
 

@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import scipy.stats
 from sklearn.metrics import f1_score, recall_score
 
 from data_prep.errors import UserError
@@ -151,6 +152,23 @@ def test_a_sure_gain_is_marked_and_claimed(tmp_path):
     assert claim.difference > 40
     assert claim.low < claim.difference < claim.high
     assert claim.unit == "speakers"
+
+
+def test_seeds_that_differ_are_told(tmp_path):
+    """As Welch's t-test has it, from scipy, of the seeds' UARs by scikit-learn."""
+    pairs = {"baseline2": [], "proposed": []}
+    for system, accuracy in (("baseline2", 0.4), ("proposed", 0.7)):
+        for seed in (1, 2, 3):
+            run = write_run(tmp_path / f"{system}{seed}", system, seed, accuracy)
+            pairs[system].append(run)
+    expected = scipy.stats.ttest_ind(
+        uar_of(pairs["proposed"]), uar_of(pairs["baseline2"]), equal_var=False
+    ).pvalue
+    report = gather(tmp_path)
+    claim = next(c for c in report.claims if c.subset == "target_all")
+    assert claim.p_seeds == pytest.approx(expected)
+    row = row_of(table(report, "The paper's claims. ecapa, the whole"), BETTER)
+    assert row[5] == ("< 0.001" if expected < 0.001 else f"{expected:.3f}")
 
 
 def test_equal_systems_are_not_marked(tmp_path):

@@ -41,8 +41,10 @@ CLAIMS_NOTE = (
     "(of an utterance, where there are fewer than "
     f"{statistics.FEWEST_UNITS} speakers); over settings, Wilcoxon's signed-rank test. "
     "Holm's correction is over all tests of single settings in this table, and over "
-    "those over settings; in bold what is below 5 %. effect: Cohen's d_z, to be compared "
-    "among the same unit only."
+    "those over settings; in bold what is below 5 %. These p speak of other speakers and "
+    "the models as trained; whether other seeds would tell the same, p over seeds says "
+    "(Welch's t-test, uncorrected). A claim needs both, or the test over settings. effect: "
+    "Cohen's d_z, to be compared among the same unit only."
 )
 
 
@@ -151,6 +153,8 @@ class Claim:
         Of the test, and corrected for all settings and claims of a table.
     effect : float
         Of the settings' or speakers' differences, see ``xser_brain.statistics``.
+    p_seeds : float, optional
+        Of Welch's t-test between the seeds: whether other seeds would tell the same.
     n : int
         Test utterances, or settings.
     unit : str
@@ -170,6 +174,7 @@ class Claim:
     effect: float | None
     n: int
     unit: str
+    p_seeds: float | None = None
 
 
 def scores(groups: Sequence[Group], subset: str) -> list[Score]:
@@ -266,6 +271,7 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
                     group.name, group.encoder, subset, better, worse,
                     result.difference, result.low, result.high,
                     result.p, np.nan, result.effect, len(first.ids), result.unit,
+                    _p_over_seeds(first, second),
                 )
             )  # fmt: skip
         if len(differences) > 1:
@@ -278,6 +284,18 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
                 )
             )  # fmt: skip
     return _corrected(found) + _corrected(over)
+
+
+def _p_over_seeds(first: Outcome, second: Outcome) -> float | None:
+    """Welch 1947: two systems' UARs, a seed each; None with fewer than two seeds."""
+    uars = [uar(outcome.confusions()) for outcome in (first, second)]
+    if len(uars[0]) < 2:
+        return None
+    if not any(np.ptp(values) for values in uars):
+        return float(uars[0][0] == uars[1][0])
+    from scipy import stats  # slow to import
+
+    return float(stats.ttest_ind(*uars, equal_var=False).pvalue)
 
 
 def _corrected(family: list[Claim]) -> list[Claim]:
@@ -498,13 +516,14 @@ def claims_table(tested: Sequence[Claim], title: str) -> Table:
                 f"{claim.difference:+.1f}{interval}".replace("-", "−"),
                 _p_value(claim.p),
                 f"**{p}**" if claim.p_holm < LEVEL else p,
+                "" if claim.p_seeds is None else _p_value(claim.p_seeds),
                 "" if claim.effect is None else f"{claim.effect:.2f}",
                 f"{claim.n} {claim.unit if claim.unit == 'settings' else 'utterances'}",
                 claim.unit,
             ]
         )
     header = ["claim", "setting", "UAR difference [95 % interval]", "p", "p (Holm)",
-              "effect", "n", "exchanged"]  # fmt: skip
+              "p over seeds", "effect", "n", "exchanged"]  # fmt: skip
     return Table(title, header, rows, [CLAIMS_NOTE])
 
 
