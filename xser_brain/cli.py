@@ -121,7 +121,9 @@ def _report(args: argparse.Namespace, rest: list[str]) -> int:
 
     _refuse(rest, "report")
     out = args.out or args.results / "report.html"
-    print(write(args.results, out, args.data_root, not args.no_figures))
+    path = write(args.results, out, args.data_root, not args.no_figures)
+    size = path.stat().st_size / 1e6
+    print(f"report written to {path.resolve()} ({size:.1f} MB)")
     return 0
 
 

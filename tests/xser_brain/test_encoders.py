@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from conftest import FAMILIES
+from small import FAMILIES
 from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.errors import UserError

@@ -14,8 +14,8 @@ import pytest
 import soundfile
 import torch
 import yaml
-from conftest import RECIPE, ROOT
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
+from small import RECIPE, ROOT
 
 from data_prep import corpus, manifest, prepare, standin
 from data_prep.manifest import EMOTIONS

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import RECIPE, ROOT, TINY
+from small import RECIPE, ROOT, TINY
 
 from data_prep.errors import UserError
 from xser_brain import grid

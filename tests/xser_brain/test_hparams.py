@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import RECIPE, ROOT
+from small import RECIPE, ROOT
 
 from data_prep.errors import UserError
 from xser_brain.hparams import load, parse_overrides, resolve

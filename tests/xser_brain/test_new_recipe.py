@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import ROOT
+from small import ROOT
 
 from xser_brain import spec
 from xser_brain.cli import main

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from conftest import RECIPE
+from small import RECIPE
 
 from data_prep.errors import UserError
 from xser_brain.hparams import resolve

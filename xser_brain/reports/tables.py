@@ -517,7 +517,7 @@ def claims_table(tested: Sequence[Claim], title: str) -> Table:
                 _p_value(claim.p),
                 f"**{p}**" if claim.p_holm < LEVEL else p,
                 "" if claim.p_seeds is None else _p_value(claim.p_seeds),
-                "" if claim.effect is None else f"{claim.effect:.2f}",
+                "" if claim.effect is None else f"{claim.effect:.2f}".replace("-", "−"),
                 f"{claim.n} {claim.unit if claim.unit == 'settings' else 'utterances'}",
                 claim.unit,
             ]

@@ -1,0 +1,38 @@
+"""Tiny runs and encoders, for the tests of training."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "recipes/en_de/hparams/ravdess_to_emodb.yaml"
+TINY = {
+    "non_target": "[esd, urdu]",
+    "splits": "speaker",
+    "steps": 12,
+    "validate_every": 3,
+    "warmup": 2,
+    "crop": 1.0,
+    "width": 16,
+    "channels": 16,
+    "n_mels": 16,
+    "attention_channels": 8,
+}
+ECAPA_KEYS = ("width", "channels", "n_mels", "attention_channels")
+SMALL = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_dim": [32] * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+}
+LAYER_NORM = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
+FAMILIES = {
+    "wav2vec2": ("Wav2Vec2", {}),
+    "wav2vec2-layer-norm": ("Wav2Vec2", LAYER_NORM),
+    "hubert": ("Hubert", {}),
+    "hubert-layer-norm": ("Hubert", LAYER_NORM),
+    "wavlm": ("WavLM", {}),
+    "wavlm-layer-norm": ("WavLM", LAYER_NORM),
+    "data2vec": ("Data2VecAudio", {}),
+}
