@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import csv
 import json
+import logging
 import os
 import re
 import sys
@@ -262,6 +263,9 @@ def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
 def _load(args: argparse.Namespace, **options):
     from xser_brain.inference import Classifier
 
+    # So that it is shown where the pretrained encoder comes from.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("xser_brain.inference").setLevel(logging.INFO)
     return Classifier.from_pretrained(
         args.model,
         args.device,

@@ -26,7 +26,6 @@ LATEX = {
 }
 PREAMBLE = r"""\documentclass{article}
 \usepackage[utf8]{inputenc}
-\usepackage[T1]{fontenc}
 \usepackage{booktabs}
 \usepackage[a4paper,landscape,margin=1.5cm]{geometry}
 \begin{document}

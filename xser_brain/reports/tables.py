@@ -251,7 +251,9 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
     """
     found, over = [], []
     for better, worse in CLAIMS:
-        differences = []
+        # Settings whose runs came out the same (the same corpora trained on, another of
+        # them called the source) are one experiment, not several.
+        distinct: dict[tuple, float] = {}
         for group in groups:
             if not {better, worse} <= set(group.systems):
                 continue
@@ -265,7 +267,8 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
             result = statistics.compare(
                 first.true, first.predicted, second.predicted, uar, first.clusters
             )
-            differences.append(result.difference)
+            outcomes = (first.predicted.tobytes(), second.predicted.tobytes())
+            distinct[first.ids, outcomes] = result.difference
             found.append(
                 Claim(
                     group.name, group.encoder, subset, better, worse,
@@ -274,6 +277,7 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
                     _p_over_seeds(first, second),
                 )
             )  # fmt: skip
+        differences = list(distinct.values())
         if len(differences) > 1:
             p, effect = statistics.signed_rank(differences)
             over.append(
