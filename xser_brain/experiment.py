@@ -206,7 +206,7 @@ def run(recipe: str | Path, overrides: dict, run_opts: dict) -> Path:
         outputs["probabilities"] = temper(outputs["probabilities"], temperature)
         _write_artefacts(
             folder, plan, outputs, brain, seed,
-            partial(export, folder / "model", model, build, settings.get("whole", False)),
+            partial(export, folder / "model", model, build, settings["whole"]),
             extra={
                 "calibration": calibration,
                 "encoder": {**_encoder_facts(spec.label, encoder), **reader.facts()},
@@ -629,4 +629,5 @@ def _announce(folder: Path) -> None:
             low, high = result["ci95_speaker"]["uar"]
             lines.append(f"{'':>23} UAR over speakers resampled: {low:.1f}-{high:.1f}")
     lines.append(f"everything written to {folder.resolve()}")
+    lines.append("label recordings by it: xser predict RUN FILE; compare runs: xser tables")
     print("\n".join(lines))

@@ -37,7 +37,6 @@ import ruamel.yaml
 from ruamel.yaml.error import YAMLError
 from tqdm import tqdm
 
-from data_prep import corpus
 from data_prep.errors import UserError
 from xser_brain.cluster import Task
 from xser_brain.protocol import SYSTEMS, get_system
@@ -223,8 +222,6 @@ def _left_out(tree: object, path: Path) -> list[tuple[Path, dict]]:
     _refuse_unknown(tree, LEAVE_ONE_OUT_KEYS, path)
     corpora = _list(tree, "corpora", path)
     targets = _list(tree, "targets", path, corpora)
-    for name in (*corpora, *targets):
-        corpus.get(str(name))
     recipe = path.parent / str(
         tree.get("recipe", "leave_one_out/hparams/leave_one_out.yaml")
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from xser_brain.statistics import (
+    FEWEST_UNITS,
     bootstrap_confusions,
     bootstrap_confusions_by_speaker,
     percentile_interval,
@@ -161,7 +162,7 @@ def summarise(
         for a class without utterances); ``confusion`` and its ``labels``; ``absent``,
         the labels without utterances; ``ci95`` and ``ci95_speaker``, the intervals of
         ``uar`` and ``macro_f1`` when utterances, or whole speakers, are resampled (None
-        with fewer than two speakers).
+        with fewer than ``FEWEST_UNITS`` speakers).
 
     Raises
     ------
@@ -198,7 +199,7 @@ def summarise(
         "ci95": _intervals(bootstrap_confusions(confusion, seed=seed)),
         "ci95_speaker": (
             _intervals(bootstrap_confusions_by_speaker(per_speaker, seed=seed))
-            if len(names) > 1
+            if len(names) >= FEWEST_UNITS
             else None
         ),
     }

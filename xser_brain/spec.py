@@ -34,6 +34,7 @@ NOT_HASHED = (
     "audio_memory",
     "embeddings",
     "overwrite",
+    "whole",
     "num_workers",
 )
 

@@ -120,59 +120,6 @@ def percentile_interval(values: np.ndarray, level: float = 95) -> tuple[float, f
     return float(low), float(high)
 
 
-def bootstrap_means(
-    true: Sequence[int],
-    predicted: np.ndarray,
-    metric: Metric,
-    clusters: Sequence | None = None,
-    samples: int = 10_000,
-    seed: int = 0,
-) -> np.ndarray:
-    """The mean over seeds in test sets whose units are drawn with replacement.
-
-    Efron & Tibshirani 1993, chapter 6. All seeds have the same test set. The
-    ``percentile_interval`` of few units is too narrow, see ``mean_interval``.
-
-    Arguments
-    ---------
-    true : (utterances,) Sequence[int]
-        Classes from 0 on.
-    predicted : (seeds, utterances) np.ndarray
-        Classes, of each seed.
-    metric : Callable
-        Of confusion matrices, see the module.
-    clusters : (utterances,) Sequence, optional
-        Speaker of each utterance; by default utterances are drawn.
-    samples : int
-        Number of resampled test sets.
-    seed : int
-        Seed of the draws.
-
-    Returns
-    -------
-    means : (samples,) np.ndarray
-        Percent.
-
-    Example
-    -------
-    >>> from xser_brain.metrics import accuracy
-    >>> means = bootstrap_means([0, 0, 1, 1], [[0, 0, 1, 0], [0, 1, 1, 1]], accuracy)
-    >>> round(means.mean()), len(means)
-    (75, 10000)
-    """
-    confusions, counts = _units(true, predicted, clusters)
-    kinds = np.repeat(np.arange(len(counts)), counts)
-    rng = np.random.default_rng(seed)
-    means = []
-    for block in _blocks(samples, len(kinds)):
-        drawn = kinds[rng.integers(len(kinds), size=(len(block), len(kinds)))]
-        drawn += len(counts) * np.arange(len(block))[:, None]
-        times = np.bincount(drawn.ravel(), minlength=len(block) * len(counts))
-        sums = _weighted_sums(times.reshape(len(block), -1), confusions)
-        means.append(metric(sums).mean(-1))
-    return np.concatenate(means)
-
-
 def mean_interval(
     true: Sequence[int],
     predicted: np.ndarray,

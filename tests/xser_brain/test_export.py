@@ -369,3 +369,23 @@ def test_speechbrain_classifies_files_alike(rate, channels, tmp_path):
     result = Classifier.from_pretrained(folder)(path)
     assert result.predicted == label
     np.testing.assert_allclose([*result.probabilities.values()], expected[0], atol=1e-5)
+
+
+def test_a_run_leaves_a_whole_model_if_told(argv, tmp_path, small_encoder, standins):
+    """It loads when the encoder's own folder is gone."""
+    encoder = tmp_path / "encoder"
+    shutil.copytree(small_encoder("wav2vec2"), encoder)
+    options = {"encoder": "wav2vec2", "encoder_source": encoder, "steps": 3}
+    assert main(argv(tmp_path / "results", whole=True, **options)) == 0
+    shutil.rmtree(encoder)
+    run = tmp_path / "results/ravdess_to_emodb/proposed/wav2vec2/1"
+    assert (run / "model/encoder/model.safetensors").is_file()
+    with (run / "predictions.csv").open(newline="") as stream:
+        row = next(csv.DictReader(stream))
+    rows = manifest.read(tmp_path / "results/manifests/emodb.csv")
+    path = next(r.path(standins) for r in rows if row["ID"] == r.ID)
+    found = Classifier.from_pretrained(run)(path)
+    for emotion in EMOTIONS:
+        assert found.probabilities[emotion] == pytest.approx(
+            float(row[f"p_{emotion}"]), abs=1e-5
+        )

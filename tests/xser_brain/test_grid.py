@@ -93,7 +93,6 @@ def test_a_language_left_out_at_a_time(write):
         (f"recipes: [{RECIPE}]\nseeds: [one]", "no whole number"),
         (f"recipes: [{RECIPE}]\noverrides: [1]", "overrides must be"),
         ("leave_one_out: [urdu]", "leave_one_out must hold"),
-        ("leave_one_out: {corpora: [urud]}", "did you mean urdu"),
         ("leave_one_out: {corpora: [urdu], target: urdu}", "unknown key 'target'"),
         ("- a", "is it a grid"),
         ("a: [", "not sound YAML"),
@@ -102,6 +101,14 @@ def test_a_language_left_out_at_a_time(write):
 def test_mistakes_in_a_grid(write, text, message):
     with pytest.raises(UserError, match=message):
         grid.read(write(text))
+
+
+def test_an_unknown_corpus(write, standins, tmp_path, capsys):
+    recipe = ROOT / "recipes/leave_one_out/hparams/leave_one_out.yaml"
+    path = write(f"leave_one_out: {{recipe: {recipe}, corpora: [emodb, urud]}}")
+    call = ["grid", str(path), "--dry_run", *options(standins, tmp_path / "r")]
+    assert main([x for x in call if "non_target" not in x]) == 2
+    assert "did you mean urdu" in capsys.readouterr().err
 
 
 def test_no_grid(tmp_path, capsys):

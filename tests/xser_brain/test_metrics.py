@@ -92,24 +92,26 @@ def test_summary_of_a_known_case():
         [0, 0, 0, 0],
     ]
     assert summary["labels"] == list(LABELS) and summary["absent"] == ["sad"]
-    for name in ("ci95", "ci95_speaker"):
-        for metric in ("uar", "macro_f1"):
-            low, high = summary[name][metric]
-            assert 0 <= low < summary[metric] < high <= 100
+    for metric in ("uar", "macro_f1"):
+        low, high = summary["ci95"][metric]
+        assert 0 <= low < summary[metric] < high <= 100
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary == summarise(true, predicted, speakers, LABELS, seed=1)
 
 
 def test_all_right_has_no_spread():
-    summary = summarise([0, 1, 2, 3] * 5, [0, 1, 2, 3] * 5, list("abcd") * 5, LABELS)
+    summary = summarise([0, 1, 2, 3] * 5, [0, 1, 2, 3] * 5, list("abcde") * 4, LABELS)
     whole = {"uar": [100, 100], "macro_f1": [100, 100]}
     assert summary["uar"] == summary["macro_f1"] == summary["accuracy"] == 100
     assert summary["ci95"] == summary["ci95_speaker"] == whole
 
 
-def test_one_speaker_has_no_speaker_interval():
-    summary = summarise([0, 1, 1], [0, 1, 0], ["a"] * 3, LABELS)
-    assert summary["ci95_speaker"] is None and summary["ci95"] is not None
+@pytest.mark.parametrize(("speakers", "interval"), [(1, False), (4, False), (5, True)])
+def test_few_speakers_have_no_speaker_interval(speakers, interval):
+    names = [f"s{i % speakers}" for i in range(20)]
+    summary = summarise([0, 1] * 10, [0, 1, 0, 0] * 5, names, LABELS)
+    assert (summary["ci95_speaker"] is not None) == interval
+    assert summary["ci95"] is not None
 
 
 def test_alike_utterances_of_a_speaker_widen_the_interval():

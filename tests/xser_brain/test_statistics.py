@@ -14,7 +14,6 @@ from xser_brain.metrics import accuracy, confusion_matrix, macro_f1, uar
 from xser_brain.statistics import (
     bootstrap_confusions,
     bootstrap_confusions_by_speaker,
-    bootstrap_means,
     cohens_d_z,
     compare,
     holm,
@@ -140,59 +139,6 @@ def members(clusters, n):
     return [np.flatnonzero(clusters == name) for name in np.unique(clusters)]
 
 
-@pytest.mark.parametrize("clusters", [None, SPEAKERS])
-def test_bootstrap_of_means_against_explicit_resampling(clusters):
-    true, predicted = runs()
-    units, rng, expected = members(clusters, len(true)), np.random.default_rng(1), []
-    for _ in range(800):
-        drawn = np.concatenate(
-            [units[i] for i in rng.integers(len(units), size=len(units))]
-        )
-        expected.append(mean_uar(true[drawn], predicted[:, drawn]))
-    means = bootstrap_means(true, predicted, uar, clusters, samples=20_000)
-    assert len(means) == 20_000
-    assert means.std() == pytest.approx(np.std(expected), rel=0.1)
-    np.testing.assert_allclose(
-        percentile_interval(means), np.percentile(expected, [2.5, 97.5]), atol=1.5
-    )
-
-
-def test_bootstrap_of_means_against_scipy():
-    true, predicted = runs(80)
-    expected = stats.bootstrap(
-        (np.arange(80),),
-        lambda drawn: 100 * (predicted == true)[:, drawn].mean(),
-        vectorized=False,
-        method="percentile",
-        n_resamples=2000,
-        random_state=np.random.default_rng(0),
-    )
-    means = bootstrap_means(true, predicted, accuracy)
-    assert means.std() == pytest.approx(expected.standard_error, rel=0.05)
-    np.testing.assert_allclose(
-        percentile_interval(means), expected.confidence_interval, atol=1
-    )
-
-
-def test_bootstrap_of_means_is_repeatable():
-    true, predicted = runs(30)
-    first, again, other = (
-        bootstrap_means(true, predicted, uar, samples=50, seed=seed)
-        for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-
-
-def test_seeds_share_their_resamples():
-    true, predicted = runs(40, seeds=1)
-    repeated = np.repeat(predicted, 4, axis=0)
-    np.testing.assert_allclose(
-        bootstrap_means(true, repeated, uar, samples=100),
-        bootstrap_means(true, predicted, uar, samples=100),
-    )
-
-
 def logit_interval(mean, error, df, level=95):
     t = stats.t.ppf(0.5 + level / 200, df)
     slope = 1 / (mean / 100 * (1 - mean / 100)) / 100
@@ -238,10 +184,15 @@ def test_interval_of_mean_uar_against_explicit_jackknife(clusters):
 @pytest.mark.parametrize("metric", [uar, macro_f1])
 def test_interval_of_a_large_test_set_is_the_bootstraps(metric):
     true, predicted = runs(1500)
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(1500, size=1500) for _ in range(4000)]
+    confusions = [
+        [np.bincount(4 * true[d] + seed[d], minlength=16) for seed in predicted]
+        for d in draws
+    ]
+    means = metric(np.reshape(confusions, (4000, 3, 4, 4))).mean(-1)
     np.testing.assert_allclose(
-        mean_interval(true, predicted, metric),
-        percentile_interval(bootstrap_means(true, predicted, metric, samples=4000)),
-        atol=0.25,
+        mean_interval(true, predicted, metric), percentile_interval(means), atol=0.25
     )
 
 
@@ -439,12 +390,8 @@ def test_blocks_change_nothing(monkeypatch):
     true, first = runs(11)
     second = runs(11, seed=0, errors=0.9)[1]
     whole = randomisation_test(true, first, second, macro_f1)
-    means = bootstrap_means(true, first, uar, samples=1001)
     monkeypatch.setattr(statistics, "BLOCK", 64)
     assert randomisation_test(true, first, second, macro_f1) == whole
-    in_blocks = bootstrap_means(true, first, uar, samples=1001)
-    assert len(in_blocks) == 1001
-    np.testing.assert_array_equal(np.sort(means), np.sort(in_blocks))
 
 
 def test_systems_of_other_numbers_of_seeds_are_refused():

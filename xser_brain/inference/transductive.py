@@ -18,6 +18,7 @@ from xser_brain.inference.classifier import Classifier
 from xser_brain.inference.normalise import PROTOCOLS
 from xser_brain.metrics import summarise, uar
 from xser_brain.statistics import (
+    FEWEST_UNITS,
     bootstrap_confusions,
     bootstrap_confusions_by_speaker,
     percentile_interval,
@@ -147,7 +148,7 @@ def gain(
     Returns
     -------
     dict
-        ``uar``, ``ci95``, and ``ci95_speaker`` (None with fewer than two speakers), in
+        ``uar``, ``ci95``, and ``ci95_speaker`` (None of too few speakers), in
         points.
 
     Example
@@ -173,6 +174,6 @@ def gain(
         "uar": float(difference(counts.sum(0))),
         "ci95": interval(bootstrap_confusions(flat.sum(0))),
         "ci95_speaker": interval(bootstrap_confusions_by_speaker(flat))
-        if len(names) > 1
+        if len(names) >= FEWEST_UNITS
         else None,
     }

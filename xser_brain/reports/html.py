@@ -34,7 +34,7 @@ from xser_brain.reports import figures
 from xser_brain.reports.probes import probe_rows
 from xser_brain.reports.render import Table
 from xser_brain.reports.runs import SUBSETS, Group, Outcome, read_predictions
-from xser_brain.reports.tables import Report, Score, gather
+from xser_brain.reports.tables import BESIDE, Report, gather
 
 TITLE = "Zero-shot cross-lingual speech emotion recognition: results"
 MISTAKES = 8  # shown of each setting
@@ -42,7 +42,6 @@ SECONDS = 10  # heard of an utterance, at most
 SOUND_MB = 12  # of sound in a page, at most: a letter takes about 25
 DPI, WIDTH = 200, 130  # pixels an inch of a figure, and of these on the screen
 DARK_ABOVE = 63  # percent; on a darker cell white letters are read better than black
-BESIDE = ("paper", "difference")  # rows of Table 2 that belong to the one above
 BEFORE_TEST = ("training", "sampling", "normalisation", "model_selection")
 NUMBER = re.compile(r"[*<>\s]*[+−-]?\d+(\.\d+)?(?![\w.])")
 
@@ -424,9 +423,10 @@ def _figures(
     for score in report.scores:
         what = f"{score.encoder}, {SUBSETS[score.subset]}"
         what += ", synthetic stand-ins" if score.standin else ""
-        scores.setdefault(what, []).append(_bar(score))
-    for what, bars in scores.items():
-        jobs[None, what] = UAR, what, partial(figures.draw_uar, bars, what)
+        scores.setdefault(what, []).append(score)
+    for what, found in scores.items():
+        rows = figures.uar_rows(found)
+        jobs[None, what] = UAR, what, partial(figures.draw_uar, rows, what)
     for place, group in enumerate(report.groups):
         title, systems = group.title, group.systems
         functions = {
@@ -438,17 +438,6 @@ def _figures(
         for name, picture in PICTURES.items():
             jobs[place, name] = picture, title, functions[name]
     return jobs
-
-
-def _bar(score: Score) -> dict:
-    return {
-        "setting": score.setting,
-        "system": score.system,
-        "uar": score.uar,
-        "low": score.uar_low,
-        "high": score.uar_high,
-        "n": score.n,
-    }
 
 
 def _probes(group: Group) -> Figure | None:

@@ -35,6 +35,7 @@ CLAIMS = (
     ("proposed", "without_spkadv"),
 )
 LEVEL = 0.05
+BESIDE = ("paper", "difference")  # rows of Table 2 that belong to the one above
 CLAIMS_NOTE = (
     "Difference of the UAR means over the seeds that both systems have, in points. p: "
     "paired randomisation test that exchanges what two systems made of a whole speaker "
@@ -433,7 +434,7 @@ def _beside_the_paper(system, settings, cells, uars) -> list[list[str]]:
         paper[-1] = {}
     ours = [getattr(cells.get((system, name)), "uar", None) for name in settings]
     ours.append(np.mean(uars) if uars else None)
-    figures, differences = ["paper"], ["difference"]
+    figures, differences = ([name] for name in BESIDE)
     for own, theirs in zip(ours, paper, strict=True):
         parts = [theirs.get(key) for key in ("uar", "macro_f1")]
         figures.append(" / ".join(f"{part:.1f}" for part in parts if part is not None))
