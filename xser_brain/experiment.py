@@ -629,5 +629,7 @@ def _announce(folder: Path) -> None:
             low, high = result["ci95_speaker"]["uar"]
             lines.append(f"{'':>23} UAR over speakers resampled: {low:.1f}-{high:.1f}")
     lines.append(f"everything written to {folder.resolve()}")
-    lines.append("label recordings by it: xser predict RUN FILE; compare runs: xser tables")
+    lines.append(
+        "label recordings by it: xser predict RUN FILE; compare runs: xser tables"
+    )
     print("\n".join(lines))
