@@ -11,9 +11,11 @@ from pathlib import Path
 from data_prep import __version__, audio, manifest, media, splits
 from data_prep.corpus import MEND, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
+from data_prep.locks import ALONE, Lock
 from data_prep.standin import is_standin
 
 logger = logging.getLogger(__name__)
+LOCK = ".lock"
 
 
 def walk(corpus: Corpus, folder: Path) -> tuple[list[Utterance], list[Rejected]]:
@@ -232,11 +234,37 @@ def prepare(
     options = {"splits": policy, "decode": decode, "merged": dict(corpus.merge)}
     assignment = splits.split(utterances, corpus, policy)
     fingerprint = _fingerprint(corpus, folder, utterances, rejected, assignment)
-    if _is_fresh(path, options, fingerprint):
-        logger.info("%s is up to date", path)
-        return path
+    # Of several processes that need this manifest one writes it, the others wait.
+    with Lock(path.with_name(LOCK)) as lock:
+        lock.acquire(ALONE)
+        if _is_fresh(path, options, fingerprint):
+            logger.info("%s is up to date", path)
+        else:
+            _write(
+                corpus,
+                folder,
+                path,
+                utterances,
+                rejected,
+                assignment,
+                options,
+                fingerprint,
+            )
+    return path
 
-    function = audio.check if decode else audio.probe
+
+def _write(
+    corpus: Corpus,
+    folder: Path,
+    path: Path,
+    utterances: list[Utterance],
+    rejected: list[Rejected],
+    assignment: dict[str, str],
+    options: dict,
+    fingerprint: str,
+) -> None:
+    """Probe all files and write the manifest."""
+    function = audio.check if options["decode"] else audio.probe
     headers, unusable, missing = probe(corpus, folder, utterances, function)
     if any(item.media for item in utterances):  # files may have been made meanwhile
         fingerprint = _fingerprint(corpus, folder, utterances, rejected, assignment)
@@ -292,7 +320,6 @@ def prepare(
         },
     )
     _report(corpus, path, rows, rejected, missing, standin)
-    return path
 
 
 def _report(

@@ -29,6 +29,7 @@ from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
 
 from data_prep.errors import UserError
+from data_prep.locks import ALONE, AT_ONCE, Lock
 from data_prep.manifest import EMOTIONS, Row, write_atomic
 from xser_brain import embeddings
 from xser_brain import hparams as hparams_module
@@ -45,7 +46,6 @@ from xser_brain.encoders.health import check_layers
 from xser_brain.encoders.pretrained import PretrainedEncoder
 from xser_brain.export import calibrate, collect, export
 from xser_brain.inference.calibration import temper
-from xser_brain.locks import ALONE, AT_ONCE, Lock
 from xser_brain.metrics import summarise
 from xser_brain.model import EmbeddingHead
 from xser_brain.objectives.adversary import SpeakerAdversary

@@ -34,8 +34,8 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import UserError
+from data_prep.locks import ALONE, AT_ONCE, SHARED, Lock
 from data_prep.manifest import write_atomic
-from xser_brain.locks import ALONE, AT_ONCE, SHARED, Lock
 
 logger = logging.getLogger(__name__)
 

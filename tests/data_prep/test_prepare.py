@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -269,3 +272,28 @@ def test_sidecar_is_readable_json(folder, tmp_path):
     sidecar = json.loads(manifest.sidecar_path(path).read_text(encoding="utf-8"))
     assert sidecar["schema"] == manifest.SCHEMA
     assert sidecar["counts"]["native"] == dict.fromkeys(URDU.emotions, 6)
+
+
+TOGETHER = """
+import sys, time
+from pathlib import Path
+from data_prep import corpus, manifest
+from data_prep.prepare import prepare
+
+folder, out, start = sys.argv[1:]
+for attempt in range(30):
+    time.sleep(max(0, float(start) + 0.05 * attempt - time.time()))
+    path = prepare(corpus.get("urdu"), Path(folder), Path(out, str(attempt)), "speaker")
+    manifest.read_sidecar(path)
+"""
+
+
+def test_several_processes_prepare_at_once(folder, tmp_path):
+    """Each finds a whole manifest when it is done, whoever has written it."""
+    start = str(time.time() + 1)
+    command = [sys.executable, "-c", TOGETHER, folder, tmp_path / "out", start]
+    started = [
+        subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
+    complaints = [process.communicate()[1] for process in started]
+    assert [process.returncode for process in started] == [0] * 4, complaints

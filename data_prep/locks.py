@@ -1,12 +1,16 @@
 """Locks of the kernel (flock): none outlives the process that holds it."""
 
 import contextlib
-import fcntl
 import os
 import weakref
 from pathlib import Path
 
-SHARED, ALONE, AT_ONCE = fcntl.LOCK_SH, fcntl.LOCK_EX, fcntl.LOCK_NB
+try:
+    import fcntl
+except ImportError:  # Windows has none: no lock is ever given there
+    fcntl = None
+
+SHARED, ALONE, AT_ONCE = 1, 2, 4  # LOCK_SH, LOCK_EX, LOCK_NB
 
 
 class Lock:
@@ -51,7 +55,7 @@ class Lock:
         """
         try:
             fcntl.flock(self._descriptor, mode)
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return False
         return True
 
