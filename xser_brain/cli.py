@@ -11,6 +11,8 @@ from xser_brain import commands
 MODEL_COMMANDS = {
     "predict": "Label recordings with a trained model.",
     "export": "Write a trained model with its encoder, or as ONNX.",
+    "publish": "Put a trained model with its card on the Hugging Face hub.",
+    "serve": "Open a page to try a trained model on one's own speech.",
     "transductive": "Score a finished run when statistics of the target may be used.",
 }
 SLURM_OPTIONS = {

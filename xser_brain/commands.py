@@ -1,4 +1,4 @@
-"""The commands of ``xser`` that use a trained model: predict, export, transductive.
+"""The commands of ``xser`` that use a trained model.
 
 Heavy imports wait until a command runs.
 """
@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TextIO
@@ -49,10 +50,10 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         ("window", 6.0, "seconds of a window"),
         ("overlap", 0.5, "share of a window that the next one hears again"),
         ("batch_seconds", 60.0, "seconds of audio that the encoder takes at once"),
-        ("threshold", None, "probability below which an emotion is called unsure"),
     ):
-        text += "; default: %(default)s" if default else "; default: the model's"
+        text += "; default: %(default)s"
         parser.add_argument(f"--{name}", type=float, default=default, help=text)
+    _add_threshold_argument(parser)
     parser.add_argument(
         "--normalise",
         choices=("corpus", "speaker"),
@@ -181,6 +182,180 @@ def export(args: argparse.Namespace) -> int:
     return 0
 
 
+def add_publish_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``xser publish``.
+
+    Arguments
+    ---------
+    parser : argparse.ArgumentParser
+        Of the command.
+    """
+    _add_model_argument(parser)
+    parser.add_argument(
+        "--repo", required=True, metavar="OWNER/NAME", help="made if it is not there"
+    )
+    parser.add_argument("--private", action="store_true", help="seen by its owner only")
+    parser.add_argument(
+        "--revision", default="main", metavar="BRANCH", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--licence",
+        default="other",
+        metavar="ID",
+        help="of the weights, as the hub names it (cc-by-nc-sa-4.0); default: %(default)s",
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="publish the pretrained encoder too"
+    )
+    parser.add_argument(
+        "--encoder",
+        metavar="NAME[@REVISION]",
+        help="where on the hub anyone gets the pretrained encoder, if it was a folder",
+    )
+    _add_encoder_argument(parser)
+    parser.add_argument(
+        "--dry_run",
+        "--dry-run",
+        action="store_true",
+        help="send nothing, write the folder that would be published",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="of a dry run; default: the repository's name, in this folder",
+    )
+
+
+def publish(args: argparse.Namespace) -> int:
+    """Carry out ``xser publish``.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        From a parser with ``add_publish_arguments``.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    UserError
+        On a mistake that the user can mend.
+    """
+    from xser_brain import publish as hub
+    from xser_brain.inference.sources import model_folder
+
+    if args.output and not args.dry_run:
+        raise UserError("--output is for --dry_run: pass both or neither")
+    hub.check_names(args.repo, args.revision, args.licence)
+    encoder = hub.encoder_name(args.encoder) if args.encoder else None
+    if not args.dry_run:
+        hub.require_token()
+    folder = model_folder(args.model)
+    output = args.output or Path(args.repo.rpartition("/")[2])
+    if args.dry_run:
+        hub.require_replaceable(output, folder)
+    with _scratch(output.parent if args.dry_run else None) as scratch:
+        staged = scratch / "model"
+        hub.assemble(
+            folder,
+            staged,
+            args.repo,
+            revision=args.revision,
+            licence=args.licence,
+            whole=args.whole,
+            encoder=encoder,
+            encoder_source=args.encoder_source,
+            offline=args.dry_run,
+        )
+        sizes = hub.contents(staged)
+        for name, size in sizes.items():
+            print(f"{size / 1e6:10.2f} MB  {name}")
+        print(f"{sum(sizes.values()) / 1e6:10.2f} MB in {len(sizes)} files", flush=True)
+        if args.dry_run:
+            hub.replace(staged, output)
+            print(f"dry run, nothing sent: written to {output.resolve()}")
+            return 0
+        address, changed = hub.push(
+            staged,
+            args.repo,
+            revision=args.revision,
+            private=args.private,
+            encoder=encoder,
+        )
+    print(f"{'published' if changed else 'nothing new, published before'}: {address}")
+    return 0
+
+
+def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``xser serve``.
+
+    Arguments
+    ---------
+    parser : argparse.ArgumentParser
+        Of the command.
+    """
+    from xser_brain.serve.limits import Limits
+
+    _add_model_arguments(parser)
+    parser.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; default: %(default)s, which only this machine "
+        "reaches. Browsers give a microphone to pages of their own machine or of https",
+    )
+    parser.add_argument(
+        "--port", type=int, help="default: the first free one from 7860 on"
+    )
+    parser.add_argument(
+        "--open", action="store_true", help="open the page in a browser"
+    )
+    texts = {
+        "megabytes": "most that a recording may have",
+        "seconds": "most that a recording may last",
+        "at_once": "recordings classified at a time",
+        "waiting": "most recordings that wait for their turn",
+    }
+    for name, default in vars(Limits()).items():
+        parser.add_argument(
+            f"--{name}",
+            type=type(default),
+            default=default,
+            help=f"{texts[name]}; default: %(default)s",
+        )
+    _add_threshold_argument(parser)
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Carry out ``xser serve``.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        From a parser with ``add_serve_arguments``.
+
+    Returns
+    -------
+    int
+        0, when it is told to stop.
+
+    Raises
+    ------
+    UserError
+        On a mistake that the user can mend.
+    """
+    from xser_brain.serve.limits import Limits
+    from xser_brain.serve.server import serve
+
+    limits = Limits(**{name: getattr(args, name) for name in vars(Limits())})
+    classifier = _load(args, threshold=args.threshold)
+    serve(classifier, limits, args.host, args.port, args.open)
+    return 0
+
+
 def add_transductive_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``xser transductive``.
 
@@ -244,15 +419,31 @@ def transductive(args: argparse.Namespace) -> int:
 
 
 def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_model_argument(parser)
+    _add_device_arguments(parser)
+
+
+def _add_model_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", help="a run's folder, its model/, or a name on the hub"
     )
-    _add_device_arguments(parser)
+
+
+def _add_threshold_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="probability below which an emotion is called unsure; default: the model's",
+    )
 
 
 def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", help="as cpu or cuda:1; default: a GPU if any")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    _add_encoder_argument(parser)
+
+
+def _add_encoder_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder_source",
         metavar="DIR",
@@ -273,6 +464,19 @@ def _load(args: argparse.Namespace, **options):
         encoder_source=args.encoder_source,
         **options,
     )
+
+
+@contextlib.contextmanager
+def _scratch(parent: Path | None) -> Iterator[Path]:
+    """A folder for as long as it is needed, in another or where the system has it."""
+    try:
+        if parent:
+            parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(prefix=".xser-", dir=parent)
+    except OSError as error:
+        raise UserError(f"cannot write {error.filename}: {error.strerror}") from error
+    with scratch as name:
+        yield Path(name)
 
 
 @contextlib.contextmanager

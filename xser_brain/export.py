@@ -190,7 +190,8 @@ def export(
     except UserError as error:  # a limit on what loads is no reason to lose a run
         logger.warning("no %s is written: %s", folder, error)
         return
-    _write(folder, config, model.trained(), whole)
+    pretrained = pretrained_folder(folder, config["encoder"]) if whole else None
+    write(folder, config, model.trained(), pretrained)
 
 
 def bundle(source: Path, folder: Path, encoder_source: str | None = None) -> None:
@@ -212,16 +213,70 @@ def bundle(source: Path, folder: Path, encoder_source: str | None = None) -> Non
     """
     _, config = load(source, encoder_source)
     tensors = safetensors.torch.load_file(source / schema.WEIGHTS)
-    _write(folder, config, tensors, True, encoder_source)
+    pretrained = pretrained_folder(source, config["encoder"], encoder_source)
+    write(folder, config, tensors, pretrained)
 
 
-def _write(
+def pretrained_folder(
+    folder: Path, encoder: dict, encoder_source: str | None = None
+) -> Path | None:
+    """Find the pretrained encoder of an exported model.
+
+    Arguments
+    ---------
+    folder : Path
+        The model's.
+    encoder : dict
+        What its ``config.json`` says of the encoder.
+    encoder_source : str, optional
+        Where the encoder lies, if not where it was in training.
+
+    Returns
+    -------
+    Path or None
+        None if the encoder is not a pretrained one.
+
+    Raises
+    ------
+    UserError
+        If it cannot be had.
+    """
+    if encoder["family"] != "pretrained":
+        return None
+    if encoder_source:
+        return encoder_folder(str(Path(encoder_source).resolve()))
+    if encoder["included"]:
+        return folder / "encoder"
+    return encoder_folder(encoder["source"], encoder["revision"])
+
+
+def write(
     folder: Path,
     config: dict,
     tensors: Mapping[str, torch.Tensor],
-    whole: bool,
-    encoder_source: str | None = None,
+    pretrained: Path | None = None,
+    **published: str,
 ) -> None:
+    """Write a model's files; those of an old model in the folder go.
+
+    Arguments
+    ---------
+    folder : Path
+        Where to.
+    config : dict
+        For ``config.json``; hashes, and whether the encoder is in it, are set here.
+    tensors : mapping of str to torch.Tensor
+        What was trained.
+    pretrained : Path, optional
+        Of the encoder to put in.
+    **published
+        For the card: see ``xser_brain.card.card``.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written to.
+    """
     temporary = folder.with_name(folder.name + UNFINISHED)
     shutil.rmtree(temporary, ignore_errors=True)
     data = safetensors.torch.save(
@@ -230,12 +285,9 @@ def _write(
     write_atomic(temporary / schema.WEIGHTS, data)
     encoder = config["encoder"]
     if encoder["family"] == "pretrained":
-        encoder["included"] = whole
-        if whole:
-            source, revision = encoder["source"], encoder["revision"]
-            if encoder_source:
-                source, revision = str(Path(encoder_source).resolve()), None
-            _write_encoder(temporary / "encoder", encoder_folder(source, revision))
+        encoder["included"] = pretrained is not None
+        if pretrained:
+            _write_encoder(temporary / "encoder", pretrained)
     config["files"] = {
         path.relative_to(temporary).as_posix(): identify(path)
         for path in sorted(temporary.rglob("*"))
@@ -244,7 +296,7 @@ def _write(
     config["sha256"] = schema.digest(config)
     text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
     write_atomic(temporary / "hyperparams.yaml", HYPERPARAMS.encode())
-    write_atomic(temporary / "README.md", card(config).encode())
+    write_atomic(temporary / "README.md", card(config, **published).encode())
     write_atomic(temporary / schema.NAME, text.encode())
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
@@ -280,6 +332,7 @@ def _describe(encoder: Encoder, build: Callable) -> dict:
 def _write_encoder(folder: Path, source: Path) -> None:
     """Write an encoder as transformers reads it, without what is no encoder's."""
     model = AutoModel.from_pretrained(source, dtype="auto")
+    model.config._name_or_path = ""  # its folder on this machine
     state = {k: v for k, v in model.state_dict().items() if k[:8] != "decoder."}
     try:
         model.save_pretrained(folder, state_dict=state, max_shard_size="1TB")

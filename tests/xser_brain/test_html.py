@@ -664,24 +664,6 @@ def test_wrong_use_is_told_in_one_line(gathered, tmp_path):
     assert not (tmp_path / "a.html").exists()
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    """A real browser that reaches no network."""
-    sync_api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed"
-    )
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is not installed (Debian's package chromium)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program,
-            args=["--no-sandbox", "--headless=new", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def opened(chromium, tmp_path):
     """Open a page from disk; no request, complaint or dialog may come of it."""

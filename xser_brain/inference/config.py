@@ -82,6 +82,17 @@ def is_source(value: object) -> bool:
 
 _sha256 = _text(r"[0-9a-f]{64}")
 _boolean = _one_of(True, False)
+_percent = _number(0, 100)
+_name, _language = _text(r"[\w.-]{1,100}"), _text(r"[A-Za-z-]{1,20}")
+CALIBRATED = [
+    (part, when) for part in ("valid", "target") for when in ("before", "after")
+]
+
+
+def _interval(value: object) -> bool:
+    return _many(_percent, 2)(value) and len(value) == 2
+
+
 ECAPA = {  # before its weights are made, their shapes are compared with those stored
     "width": _whole(1, 2**14),
     "n_mels": _whole(1, 2**10),
@@ -124,7 +135,29 @@ PARTS = {
     "calibration": {
         "temperature": _number(1e-3, 1e3),
         "threshold": _number(0, 1),
+        **{f"ece_{part}_{when}": _percent for part, when in CALIBRATED},
     },
+    # What is shown to people.
+    "training": {
+        "system": _name,
+        "seed": _whole(0, 2**63),
+        "corpora": _many(_name, 100),
+        "languages": _many(_language, 100),
+        "utterances": _whole(0, 2**40),
+        "speakers": _whole(0, 2**40),
+        "standin": _boolean,
+    },
+    "result": {
+        "protocol": _one_of("zero-shot", "trained on the target"),
+        "target": _name,
+        "language": _language,
+    },
+}
+FIGURES = {
+    "n": _whole(1, 2**40),
+    "uar": _percent,
+    "macro_f1": _percent,
+    "ci95": {"uar": _interval, "macro_f1": _interval},
 }
 FILE = {"sha256": _sha256, "size": _whole(1, LARGEST_FILE)}
 
@@ -211,6 +244,10 @@ def check(config: dict, where: str) -> None:
         On the first value that is missing or out of range.
     """
     _check(config, PARTS, where, ignore=True)
+    for part in ("test", "all"):
+        figures = config["result"].get(part)
+        if figures is not None:
+            _check(figures, FIGURES, f"{where}: result: {part}", ignore=True)
     encoder = config.get("encoder")
     family = encoder.get("family") if isinstance(encoder, dict) else None
     if not isinstance(family, str) or family not in ENCODERS:

@@ -1,0 +1,49 @@
+"""The emotions of a long recording over time, as a picture."""
+
+import base64
+import io
+
+from data_prep.manifest import EMOTIONS
+from xser_brain.inference import Result
+from xser_brain.reports.figures.style import (
+    EMOTION_STYLES,
+    PAGE,
+    new_figure,
+    styled,
+)
+
+HEIGHT = 1.6  # inches
+
+
+@styled
+def draw_timeline(result: Result) -> str:
+    """Stack the probabilities of a recording's windows.
+
+    Arguments
+    ---------
+    result : Result
+        With a time line.
+
+    Returns
+    -------
+    str
+        HTML: one picture, which needs nothing else.
+    """
+    windows = result.timeline
+    middles = [(window.start + window.end) / 2 for window in windows]
+    rows = [[w.probabilities[emotion] for w in windows] for emotion in EMOTIONS]
+    figure = new_figure("", PAGE, HEIGHT)
+    axes = figure.add_subplot()
+    colours = [EMOTION_STYLES[emotion][0] for emotion in EMOTIONS]
+    axes.stackplot(middles, rows, labels=EMOTIONS, colors=colours, linewidth=0)
+    axes.set(xlim=(middles[0], middles[-1]), ylim=(0, 1))
+    axes.set(xlabel="seconds (the middle of a window)", ylabel="probability")
+    figure.legend(loc="outside right center", reverse=True)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="svg")
+    data = base64.b64encode(picture.getvalue()).decode()
+    said = ", ".join(f"{w.start:.0f} to {w.end:.0f} s {w.emotion}" for w in windows)
+    return (
+        f'<img class="timeline" alt="over time: {said}" '
+        f'src="data:image/svg+xml;base64,{data}">'
+    )
