@@ -71,7 +71,6 @@ def serve(
                 ssr_mode=False,
                 pwa=False,
                 mcp_server=False,
-                run_history=False,
                 enable_monitoring=False,
                 footer_links=[],
                 max_file_size=round(limits.megabytes * MEGABYTE),
@@ -127,6 +126,7 @@ def _prepare(folder: Path, host: str) -> None:
     os.environ.update(
         GRADIO_TEMP_DIR=str(folder),
         GRADIO_ANALYTICS_ENABLED="False",
+        GRADIO_RUN_HISTORY="False",
         HF_HUB_OFFLINE="1",
     )
     # So that Gradio finds its own server where there is a proxy.
