@@ -24,7 +24,9 @@ FONTS = {
     "font": ["system-ui", "sans-serif"],
     "font_mono": ["ui-monospace", "monospace"],
 }
-BLANK = "Record something, or choose a file: the answer comes here."
+BLANK = (
+    "Record something, or choose a file (WAV, FLAC, MP3, Ogg): the answer comes here."
+)
 CSS = """
 .answer h2 { margin: 0 }
 .notice { font-size: 0.92em }

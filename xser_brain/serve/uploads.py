@@ -77,7 +77,7 @@ class Uploads:
             If it is gone.
         """
         own = Path(tempfile.mkdtemp(dir=self._claimed)) / Path(path).name
-        os.link(path, own)
+        shutil.copyfile(path, own)
         return own
 
     def release(self, claimed: Path) -> None:
@@ -115,8 +115,7 @@ class Uploads:
 
 def _remove_old(path: Path, before: float) -> None:
     try:
-        # Of a link the time that counts is when it was made, not the recording's.
-        if path.stat().st_ctime < before:
+        if path.stat().st_mtime < before:
             path.rmdir() if path.is_dir() else path.unlink()
     except OSError:  # not empty, or removed by somebody else
         pass
