@@ -2,18 +2,17 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from data_prep.errors import UserError
-from xser_brain import commands
+from xser_brain.commands import export, predict, publish, serve, transductive
 
 MODEL_COMMANDS = {
-    "predict": "Label recordings with a trained model.",
-    "export": "Write a trained model with its encoder, or as ONNX.",
-    "publish": "Put a trained model with its card on the Hugging Face hub.",
-    "serve": "Open a page to try a trained model on one's own speech.",
-    "transductive": "Score a finished run when statistics of the target may be used.",
+    "predict": predict,
+    "export": export,
+    "publish": publish,
+    "serve": serve,
+    "transductive": transductive,
 }
 SLURM_OPTIONS = {
     "partition": (str, "default: the cluster's own"),
@@ -129,12 +128,9 @@ def _report(args: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
-def _model_command(name: str) -> Callable[[argparse.Namespace, list[str]], int]:
-    def function(args: argparse.Namespace, rest: list[str]) -> int:
-        _refuse(rest, name)
-        return getattr(commands, name)(args)
-
-    return function
+def _model_command(args: argparse.Namespace, rest: list[str]) -> int:
+    _refuse(rest, args.command)
+    return MODEL_COMMANDS[args.command].run(args)
 
 
 def _cache_list(args: argparse.Namespace, rest: list[str]) -> int:
@@ -294,10 +290,10 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--no_figures", action="store_true", help="tables only")
     sub.set_defaults(function=_report)
-    for name, text in MODEL_COMMANDS.items():
-        sub = subcommands.add_parser(name, help=text, description=text)
-        getattr(commands, f"add_{name}_arguments")(sub)
-        sub.set_defaults(function=_model_command(name))
+    for name, command in MODEL_COMMANDS.items():
+        sub = subcommands.add_parser(name, help=command.TEXT, description=command.TEXT)
+        command.add_arguments(sub)
+        sub.set_defaults(function=_model_command)
     text = "Show or remove the features that runs have kept on disk."
     sub = subcommands.add_parser("cache", help=text, description=text)
     actions = sub.add_subparsers(dest="action", required=True, metavar="ACTION")
