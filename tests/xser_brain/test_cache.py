@@ -813,6 +813,7 @@ def weights(folder):
     return states, (folder / "predictions.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_run_that_adapts_on_cached_prefixes(argv, tmp_path, small_encoder, record):
     """Crops apart, it ends with the weights of the run that caches nothing."""
     options = {"adaptation": "paper", "adapted_layers": "[1, 2]", "crop": 0, **SIZES}

@@ -377,8 +377,8 @@ sys.exit(experiment.main(sys.argv[2:]))
 @pytest.mark.parametrize(
     "where",
     [
-        "between validations",
         "in a checkpoint",
+        pytest.param("between validations", marks=pytest.mark.slow),
         pytest.param("before a checkpoint shows", marks=pytest.mark.slow),
         pytest.param("in the evaluation", marks=pytest.mark.slow),
         pytest.param("before run.json", marks=pytest.mark.slow),
@@ -587,6 +587,7 @@ def test_full_disk(size, complaint, argv, small_disk, tmp_path):
     assert not list(disk.rglob("run.json"))
 
 
+@pytest.mark.slow
 def test_run_goes_on_after_a_full_disk(
     complaint, argv, small_disk, tmp_path, finished, record
 ):

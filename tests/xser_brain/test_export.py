@@ -315,16 +315,10 @@ def test_a_run_is_predicted_again_in_a_fresh_process(
     with (finished / "predictions.csv").open(newline="") as stream:
         expected = [row for row in csv.DictReader(stream) if row["subset"] == "test"]
     paths = [rows[row["ID"]].path(standins) for row in expected]
-    code = (
-        "import argparse, sys; from xser_brain import commands as c\n"
-        "p = argparse.ArgumentParser(); c.add_predict_arguments(p)\n"
-        "sys.exit(c.predict(p.parse_args()))"
-    )
+    code = "import sys; from xser_brain.cli import main; sys.exit(main())"
+    options = "--format=csv", "--noprogressbar"
     for model in (finished, moved):
-        done = python(
-            code, str(model), *paths, "--format=csv", "--noprogressbar",
-            HF_HUB_OFFLINE="1",
-        )  # fmt: skip
+        done = python(code, "predict", str(model), *paths, *options, HF_HUB_OFFLINE="1")
         assert done.returncode == 0, done.stderr
         found = list(csv.DictReader(done.stdout.splitlines()))
         assert [row["path"] for row in found] == paths

@@ -25,6 +25,7 @@ def compare(folder, model, path, seconds=SECONDS):
     return session
 
 
+@pytest.mark.slow
 def test_ecapa(tmp_path):
     session = compare(*exported(tmp_path / "m"), tmp_path / "new/m.onnx")
     metadata = session.get_modelmeta().custom_metadata_map
