@@ -465,7 +465,8 @@ def test_ten_visitors_at_once(visit, classifier, tmp_path):
 def test_examples_and_microphone(visit, server):
     tab = visit(permissions=["microphone"], color_scheme="dark")
     examples = tab.get_by_text(re.compile(r"^\w+, (neutral|happy|angry|sad)$"))
-    assert examples.count() == 8  # of the target's language and one of training
+    examples.nth(7).wait_for()  # of the target's language and one of training
+    assert examples.count() == 8
     examples.filter(has_text="German, angry").click()
     answer(tab)
     assert sum(bars(tab).values()) in range(98, 103)
