@@ -494,9 +494,9 @@ def test_interrupted_tasks_go_on(late, argv, tmp_path, predictions, caplog):
 
     # What SLURM stopped is in the queue; what died is submitted again.
     assert not list(tmp_path.rglob("run.json"))
-    grid.go.touch()
     jobs = grid.open()
     assert jobs.submit() == [killed]
+    grid.go.touch()
     for name in (preempted, requeued):
         grid.wait_for_restart(name)
     grid.wait(lambda: set(jobs.poll().values()) == {"done"})
