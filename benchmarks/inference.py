@@ -5,7 +5,7 @@
 * ``bare``: the encoder on waveforms that are in memory, one utterance at a time;
 * ``classify``: the Classifier on the same utterances as files, decoding and all;
 * memory at its highest, in processes of their own: of one file, of all files, of all
-  files four times, and of a recording of an hour, with its real-time factor (seconds of
+  files several times, and of a recording of an hour, with its real-time factor (seconds of
   work for a second of audio).
 """
 
@@ -24,8 +24,9 @@ from xser_brain.inference import Classifier
 from xser_brain.inference.recordings import find_audio
 
 HOUR = 3600
-PROBE = """
-import resource, sys, time
+PROBE = r"""
+import re, sys, time
+from pathlib import Path
 from xser_brain.inference import Classifier
 model, device, times, *paths = sys.argv[1:]
 classifier = Classifier.from_pretrained(model, device)
@@ -33,7 +34,9 @@ started = time.perf_counter()
 for result in classifier.classify(paths * int(times)):
     assert not result.error, result
 seconds = time.perf_counter() - started
-print(seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+# Not ru_maxrss, which begins with that of the process that started this one.
+status = Path("/proc/self/status").read_text()
+print(seconds, int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024)
 """
 
 
@@ -84,6 +87,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument(
+        "--times", type=int, default=4, help="how often all files, for their memory"
+    )
+    parser.add_argument(
         "--long", type=int, default=HOUR, help="seconds of the long one"
     )
     args = parser.parse_args()
@@ -128,7 +134,7 @@ def main() -> None:
         cases = {
             "one file": (1, paths[:1], len(waveforms[0]) / audio.SAMPLE_RATE),
             "all files": (1, paths, seconds),
-            "all files, 4 times": (4, paths, 4 * seconds),
+            f"all files, {args.times} times": (args.times, paths, args.times * seconds),
             f"one recording of {args.long} s": (1, [str(long)], args.long),
         }
         table = []
