@@ -37,6 +37,9 @@ PRECISIONS = ("fp32", "bf16")
 SORTED = 8  # batches' worth of pieces that are sorted by length at a time
 MOST_HELD = 4096  # pieces, however short
 NOTHING = np.zeros(0, np.float32)
+# oneDNN keeps a kernel for each shape that it has met, 1,024 of them unless told. Speech
+# has endless shapes: memory would grow with the files, and few kernels be used again.
+KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ class Classifier:
             raise UserError(f"threshold is {threshold}: give a probability, 0 to 1")
         if not batch_seconds > 0:
             raise UserError(f"batch_seconds is {batch_seconds}: give more than 0")
+        os.environ.setdefault(*KERNELS)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
             self.device = torch.device(device)
