@@ -45,16 +45,16 @@ def run(args: argparse.Namespace) -> int:
     """
     from xser_brain.inference.transductive import NAME, score_run
 
-    for run in args.runs:
+    for folder in args.runs:
         figures = score_run(
-            run,
+            folder,
             data_root=args.data_root,
             progress=True,
             device=args.device,
             precision=args.precision,
             encoder_source=args.encoder_source,
         )
-        print(run)
+        print(folder)
         for protocol, parts in figures["protocols"].items():
             for part, result in parts.items():
                 if result:
@@ -66,5 +66,5 @@ def run(args: argparse.Namespace) -> int:
                         f"{gain['uar']:+.2f} points on zero-shot (95 % interval "
                         f"{gain['ci95'][0]:+.1f} to {gain['ci95'][1]:+.1f})"
                     )
-        print(f"written to {(run / NAME).resolve()}")
+        print(f"written to {(folder / NAME).resolve()}")
     return 0
