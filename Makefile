@@ -1,27 +1,63 @@
-# Each target makes its own virtual environment and installs what it needs.
+# Each target makes its own virtual environment and installs what it needs. The tested
+# set is constraints.txt; our own package is built by the setuptools of that set.
 PYTHON ?= python3
+OLDEST_PYTHON ?= $(shell for python in python3.10 ~/.pyenv/versions/3.10.*/bin/python \
+	python3.11 python3.12 $(PYTHON); do $$python -c "" 2> /dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
+UV := .venv-uv/bin/uv
+DEMO := train.py hparams/iemocap_to_emodb.yaml --demo=True
 
-.PHONY: demo test lint clean
+.PHONY: demo test lowest lowest-demo newest constraints lint clean
 
 demo: $(VENV)/.demo
-	cd recipes/en_de && ../../$(BIN)/python train.py hparams/iemocap_to_emodb.yaml --demo=True
+	cd recipes/en_de && ../../$(BIN)/python $(DEMO)
 
-test: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+test: lint
 	$(BIN)/python -m pytest --cov --cov-report=term -m "not slow"
 
-$(VENV)/.demo: setup.py
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(VENV)/.demo $(VENV)/.dev: $(VENV)/.%: setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e ".[demo]"
+	$(BIN)/pip install -q -c constraints.txt setuptools
+	$(BIN)/pip install -q -c constraints.txt --no-build-isolation -e ".[$*]"
 	touch $@
 
-$(VENV)/.dev: setup.py
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -e ".[dev]"
-	touch $@ $(VENV)/.demo
+# The lowest versions that setup.py admits, on the oldest Python.
+lowest: lowest-demo
+	.venv-lowest/bin/python -m pytest -m "not slow"
+
+lowest-demo: $(UV)
+	$(OLDEST_PYTHON) -m venv --clear .venv-lowest
+	$(UV) pip install -q --python .venv-lowest/bin/python --resolution lowest-direct -e ".[dev]"
+	cd recipes/en_de && ../../.venv-lowest/bin/python $(DEMO) --results=results/lowest --overwrite=True
+
+# The newest of the registry that setup.py admits; then without its caps, which tells
+# whether they are still needed.
+newest: $(UV)
+	$(PYTHON) -m venv --clear .venv-newest
+	$(UV) pip install -q --python .venv-newest/bin/python --upgrade -e ".[demo]"
+	cd recipes/en_de && ../../.venv-newest/bin/python $(DEMO) --results=results/newest --overwrite=True
+	mkdir .venv-newest/uncapped
+	ln -s ../../README.md ../../pyproject.toml ../../data_prep ../../xser_brain .venv-newest/uncapped
+	sed -E 's/,<[^"]+"/"/' setup.py > .venv-newest/uncapped/setup.py
+	$(UV) pip install -q --python .venv-newest/bin/python --upgrade -e ".venv-newest/uncapped[demo]"
+	$(UV) pip list -q --python .venv-newest/bin/python
+	if (cd recipes/en_de && ../../.venv-newest/bin/python $(DEMO) --results=results/uncapped --overwrite=True); \
+		then echo "The caps of setup.py can go."; else echo "The caps of setup.py are needed."; fi
+
+constraints: $(UV)
+	printf 'setuptools\nuv\n' | $(UV) pip compile -q setup.py - --all-extras --universal \
+		--python-version 3.10 --upgrade --no-annotate \
+		--custom-compile-command "make constraints" -o constraints.txt
+
+$(UV): constraints.txt
+	$(PYTHON) -m venv .venv-uv
+	.venv-uv/bin/pip install -q -c constraints.txt uv
+	touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-uv .venv-lowest .venv-newest
