@@ -16,17 +16,16 @@ import time
 from pathlib import Path
 
 import torch
-from step import rows_of
+from step import papers_objectives, rows_of, total_loss
 from timing import interleaved, markdown
 
 from data_prep.manifest import EMOTIONS
-from xser_brain.dataio import Utterances, read_waveform
-from xser_brain.encoders.cache import FeatureCache
+from xser_brain.data.batches import Utterances, read_waveform
+from xser_brain.data.sampling import HierarchicalBatches, RandomBatches
 from xser_brain.encoders.pretrained import PretrainedEncoder
-from xser_brain.model import EmbeddingHead
-from xser_brain.objectives.adversary import SpeakerAdversary, speaker_loss
-from xser_brain.objectives.supcon import LanguageAwareSupCon
-from xser_brain.sampling import HierarchicalBatches, RandomBatches
+from xser_brain.features.cache import FeatureCache
+from xser_brain.head import EmbeddingHead
+from xser_brain.protocol import Labels
 
 STEPS = 3000
 
@@ -35,9 +34,8 @@ def train_heads(dataset: Utterances, rows: list, encoder: PretrainedEncoder) -> 
     """3000 steps of the proposed system, without validation."""
     head = EmbeddingHead(encoder.layers, encoder.width, 256, 0.2)
     classifier = torch.nn.Linear(head.width, len(EMOTIONS))
-    speakers = 1 + int(dataset.speakers.max())
-    adversary, supcon = SpeakerAdversary(head.width, speakers), LanguageAwareSupCon()
-    modules = torch.nn.ModuleList([head, classifier, adversary])
+    objectives = papers_objectives(head.width, Labels.of(rows, EMOTIONS))
+    modules = torch.nn.ModuleList([head, classifier, objectives])
     optimizer = torch.optim.AdamW(modules.parameters(), lr=1e-3)
     batches = HierarchicalBatches(
         [row.language for row in rows],
@@ -48,9 +46,7 @@ def train_heads(dataset: Utterances, rows: list, encoder: PretrainedEncoder) -> 
     for indices in batches:
         batch = dataset[indices]
         embeddings = head(batch.features)
-        loss = torch.nn.functional.cross_entropy(classifier(embeddings), batch.emotions)
-        loss = loss + supcon(embeddings, batch.emotions, batch.languages)
-        loss = loss + 0.3 * speaker_loss(adversary(embeddings, 0.5), batch.speakers)
+        loss = total_loss(objectives, embeddings, classifier(embeddings), batch)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(modules.parameters(), 5.0)
@@ -68,8 +64,6 @@ def main() -> None:
     args = parser.parse_args()
     every = rows_of(args.corpora, args.data_root)
     rows = every[:: max(1, len(every) // args.utterances)]
-    languages = sorted({row.language for row in every})
-    speakers = sorted({row.speaker for row in every})
     encoder = PretrainedEncoder(args.encoder_source).eval()
     waveforms = [torch.from_numpy(read_waveform(r, str(args.data_root))) for r in rows]
     folder = Path(tempfile.mkdtemp())
@@ -87,7 +81,8 @@ def main() -> None:
         cache("new")
 
     features = cache("kept")
-    dataset = Utterances(rows, lambda row: features[row.ID], languages, speakers)
+    labels = Labels.of(rows, EMOTIONS)
+    dataset = Utterances(rows, lambda row: features[row.ID], labels)
 
     def epoch() -> None:
         for indices in RandomBatches(len(rows), 36, batches=-(-len(rows) // 36)):

@@ -54,7 +54,7 @@ def made_up(corpus: str, n: int) -> list[Row]:
 
 def measure(step: str, n: int, folder: Path, results) -> None:
     """Run one step on n utterances; put seconds and bytes into a queue."""
-    from xser_brain.protocol import Setting, make_plan
+    from xser_brain.protocol import Setting, System, make_plan
 
     paths = {name: folder / f"{name}.csv" for name in CORPORA}
     half = n // 2
@@ -62,11 +62,12 @@ def measure(step: str, n: int, folder: Path, results) -> None:
     if step in ("validate", "write"):
         rows = {name: made_up(name, half) for name in CORPORA}
     setting = Setting(("source",), (), "target")
+    system = System("proposed", "all", {"emotion": None})
     cases = {
         "validate": lambda: [manifest.validate(rows[c], paths[c]) for c in CORPORA],
         "write": lambda: [manifest.write(paths[c], rows[c], {}) for c in CORPORA],
         "read": lambda: [manifest.read(paths[c]) for c in CORPORA],
-        "plan": lambda: make_plan(setting, "proposed", paths, folder).sha256(),
+        "plan": lambda: make_plan(setting, system, paths, folder).sha256(),
     }
     gc.collect()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

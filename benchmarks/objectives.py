@@ -27,8 +27,8 @@ from pathlib import Path
 import torch
 from timing import cuda_seconds, interleaved, markdown, seconds
 
-from xser_brain.objectives.memory import EmbeddingMemory
-from xser_brain.objectives.supcon import LanguageAwareSupCon
+from xser_brain.objectives import Heard, LanguageAwareSupCon, Memory
+from xser_brain.protocol import Labels
 
 WIDTH = 768
 ANCHORS = 36  # beside a memory
@@ -50,6 +50,14 @@ def plain(
     return -((weights * log_p.masked_fill(~others, 0)).sum(1) / weights.sum(1)).mean()
 
 
+def heard(
+    embeddings: torch.Tensor, emotions: torch.Tensor, languages: torch.Tensor
+) -> Heard:
+    """What an objective gets of a batch of which no more is known."""
+    unknown = torch.full_like(emotions, -1)
+    return Heard(embeddings, embeddings, emotions, languages, *[unknown] * 3)
+
+
 def make_case(name: str, n: int, device: str) -> Callable[[], None]:
     """One forward and backward."""
     torch.manual_seed(0)
@@ -58,19 +66,17 @@ def make_case(name: str, n: int, device: str) -> Callable[[], None]:
     languages = torch.randint(3, (n,), device=device)
     columns = embeddings, emotions, languages
     if name == "ours":
-        loss = LanguageAwareSupCon(TEMPERATURE, LANGUAGE_WEIGHT)
+        loss = LanguageAwareSupCon(TEMPERATURE, LANGUAGE_WEIGHT).loss
     elif name == "plain":
         loss = plain
     elif name == "ours, memory":
-        supcon = LanguageAwareSupCon(TEMPERATURE, LANGUAGE_WEIGHT)
-        memory = EmbeddingMemory(n, WIDTH).to(device)
-        memory.add(*columns)
+        memory = Memory(LanguageAwareSupCon(TEMPERATURE, LANGUAGE_WEIGHT), n)
+        memory.bind(WIDTH, Labels())
+        memory.to(device).add(heard(*columns))
         columns = tuple(column[:ANCHORS].clone() for column in columns)
 
         def loss(*batch):
-            value = supcon(*batch, memory.recall())
-            memory.add(*batch)
-            return value
+            return memory(heard(*batch), 1.0)
     else:
         from pytorch_metric_learning.losses import SupConLoss
 

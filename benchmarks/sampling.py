@@ -26,7 +26,7 @@ from timing import interleaved, markdown
 
 from data_prep import manifest
 from data_prep.manifest import EMOTIONS
-from xser_brain.sampling import HierarchicalBatches, RandomBatches
+from xser_brain.data.sampling import HierarchicalBatches, RandomBatches
 
 BATCHES = 560
 CROP = 6.0  # seconds heard of a longer utterance, as in recipes/common/training.yaml

@@ -24,12 +24,19 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
 from data_prep import corpus, manifest, prepare
 from data_prep.manifest import EMOTIONS
-from xser_brain.dataio import Utterances, read_waveform
+from xser_brain.data.batches import Utterances, read_waveform
+from xser_brain.data.sampling import HierarchicalBatches
 from xser_brain.encoders.adapters import adapt, trainable
 from xser_brain.encoders.pretrained import PretrainedEncoder
-from xser_brain.objectives.adversary import SpeakerAdversary, speaker_loss
-from xser_brain.objectives.supcon import LanguageAwareSupCon
-from xser_brain.sampling import HierarchicalBatches
+from xser_brain.objectives import (
+    Adversary,
+    ConstantSchedule,
+    CrossEntropy,
+    Heard,
+    LanguageAwareSupCon,
+    Objectives,
+)
+from xser_brain.protocol import Labels
 
 
 def rows_of(names: list[str], data_root: Path) -> list[manifest.Row]:
@@ -45,6 +52,35 @@ def rows_of(names: list[str], data_root: Path) -> list[manifest.Row]:
     return [row for row in rows if row.emotion and row.split == "train"]
 
 
+def papers_objectives(width: int, labels: Labels) -> Objectives:
+    """Those of the proposed system."""
+    objectives = Objectives(
+        {
+            "emotion": CrossEntropy(),
+            "speaker": Adversary(schedule=ConstantSchedule(0.5), weight=0.3),
+            "supcon": LanguageAwareSupCon(),
+        }
+    )
+    for objective in objectives.values():
+        objective.prepare(width, labels)
+    return objectives
+
+
+def total_loss(objectives: Objectives, embeddings, logits, batch) -> torch.Tensor:
+    """The weighted sum of all objectives, as the Brain computes it."""
+    heard = Heard(
+        embeddings,
+        logits,
+        batch.emotions,
+        batch.languages,
+        batch.speakers,
+        batch.corpora,
+        batch.genders,
+    )
+    losses = objectives(heard, 0.5)
+    return sum(objectives[name].weight * value for name, value in losses.items())
+
+
 class Step:
     """The three ways to do one step on the same batch."""
 
@@ -54,14 +90,9 @@ class Step:
         folder = tempfile.mkdtemp()
         Wav2Vec2Model(Wav2Vec2Config(layerdrop=0.0)).save_pretrained(folder)
         Wav2Vec2FeatureExtractor().save_pretrained(folder)
-        languages = sorted({row.language for row in rows})
-        speakers = sorted({row.speaker for row in rows})
+        labels = Labels.of(rows, EMOTIONS)
         self.dataset = Utterances(
-            rows,
-            lambda row: read_waveform(row, str(data_root)),
-            languages,
-            speakers,
-            6.0,
+            rows, lambda row: read_waveform(row, str(data_root)), labels, 6.0
         )
         sampler = HierarchicalBatches(
             [row.language for row in rows],
@@ -75,12 +106,11 @@ class Step:
         self.encoder = PretrainedEncoder(folder, adaptation="paper").to(device).train()
         width = self.encoder.width
         self.classifier = torch.nn.Linear(width, len(EMOTIONS)).to(device)
-        self.adversary = SpeakerAdversary(width, len(speakers)).to(device)
-        self.supcon = LanguageAwareSupCon()
+        self.objectives = papers_objectives(width, labels).to(device)
         self.parameters = [
             *trainable(self.encoder).values(),
             *self.classifier.parameters(),
-            *self.adversary.parameters(),
+            *self.objectives.parameters(),
         ]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-3)
 
@@ -105,10 +135,7 @@ class Step:
         with self._autocast(dtype):
             embeddings = self.encoder(batch.waveforms, batch.lengths)[:, 0]
             logits = self.classifier(embeddings)
-            speakers = self.adversary(embeddings, 0.5)
-            loss = torch.nn.functional.cross_entropy(logits.float(), batch.emotions)
-            loss = loss + self.supcon(embeddings, batch.emotions, batch.languages)
-            loss = loss + 0.3 * speaker_loss(speakers, batch.speakers)
+            loss = total_loss(self.objectives, embeddings, logits, batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 5.0)
         self.optimizer.step()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data_prep import corpus
+from data_prep.corpora import VARIABLE
 from data_prep.errors import UserError
 from data_prep.splits import POLICIES
 from data_prep.vocabulary import EMOTIONS
@@ -98,6 +99,12 @@ def _print_table(rows: list[dict], style: str) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     _print_table(corpus_table(args.data_root), args.format)
+    _warn()
+
+
+def _warn() -> None:
+    for line in corpus.unusable_files().values():
+        logger.warning("left out: %s", line)
 
 
 def _folder(args: argparse.Namespace, item: corpus.Corpus) -> Path:
@@ -126,6 +133,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _prepare_all(data_root: Path, run: Callable[[corpus.Corpus], Path]) -> None:
     """Prepare what is there; what goes wrong with one corpus stops no other."""
+    _warn()
     there = [c for c in corpus.registry().values() if c.locate(data_root).is_dir()]
     if not there:
         raise UserError(
@@ -250,7 +258,11 @@ def _standin(args: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line of ``python -m data_prep``."""
-    main = argparse.ArgumentParser(prog="python -m data_prep", description=__doc__)
+    main = argparse.ArgumentParser(
+        prog="python -m data_prep",
+        description=__doc__,
+        epilog=f"Corpora of your own lie in ${VARIABLE} (default: ~/.xser/corpora).",
+    )
     commands = main.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, function, text: str) -> argparse.ArgumentParser:
@@ -349,7 +361,13 @@ def parser() -> argparse.ArgumentParser:
     )
     add_writing(sub)
 
-    sub = add("new", _new, "Write the file of a new corpus, to fill in, and its test.")
+    sub = add(
+        "new",
+        _new,
+        "Write the file of a new corpus, to fill in, and its test: in a checkout of the "
+        f"project beside the others, else into the folder ${VARIABLE} (default: "
+        "~/.xser/corpora), from which all commands know it.",
+    )
     sub.add_argument("corpus", help="its registry name to be, as mycorpus")
     sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
 

@@ -1,8 +1,9 @@
 """What a corpus is, and the registry of all there are.
 
-A corpus is one module of ``data_prep.corpora``: a docstring with its facts, one
-function that walks a folder and yields utterances, and a ``CORPUS`` (or ``CORPORA``)
-that declares the rest. Probing, splitting, checking and writing are shared.
+A corpus is one module of ``data_prep.corpora``, or of a folder of one's own: a
+docstring with its facts, one function that walks a folder and yields utterances, and a
+``CORPUS`` (or ``CORPORA``) that declares the rest. Probing, splitting, checking and
+writing are shared.
 """
 
 import csv
@@ -250,7 +251,6 @@ class Corpus:
         return self.policies[0]
 
 
-@cache
 def registry() -> dict[str, Corpus]:
     """All corpora by name, from the modules of ``data_prep.corpora``.
 
@@ -263,13 +263,47 @@ def registry() -> dict[str, Corpus]:
     >>> registry()["emodb"].language
     'de'
     """
-    package = importlib.import_module("data_prep.corpora")
-    found = {}
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"data_prep.corpora.{info.name}")
-        for corpus in getattr(module, "CORPORA", None) or (module.CORPUS,):
-            found[corpus.name] = corpus
-    return dict(sorted(found.items()))
+    return _read_modules()[0]
+
+
+def unusable_files() -> dict[str, str]:
+    """What is wrong with files in the folder of one's own (see ``data_prep.corpora``).
+
+    Returns
+    -------
+    dict
+        By the name of the corpus: a line with the file, its fault and how to mend it.
+    """
+    return _read_modules()[1]
+
+
+@cache
+def _read_modules() -> tuple[dict[str, Corpus], dict[str, str]]:
+    shipped, *own = importlib.import_module("data_prep.corpora").__path__
+    found, wrong = {}, {}
+    for info in pkgutil.iter_modules([shipped]):
+        found.update(_declared(info.name))
+    for path in sorted(path for folder in own for path in Path(folder).glob("*.py")):
+        if path.name.startswith("test_"):
+            continue
+        try:
+            declared = _declared(path.stem)
+        except (Exception, SystemExit) as error:  # whatever the file does
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            wrong[path.stem] = f"{path} is no corpus ({reason}): mend or remove it"
+            continue
+        for name, corpus in declared.items():
+            if name in found:
+                wrong[name] = f"{path}: the name {name} is taken: give it another"
+            else:
+                found[name] = corpus
+    return dict(sorted(found.items())), wrong
+
+
+def _declared(module_name: str) -> dict[str, Corpus]:
+    module = importlib.import_module(f"data_prep.corpora.{module_name}")
+    corpora = getattr(module, "CORPORA", None) or (module.CORPUS,)
+    return {corpus.name: corpus for corpus in corpora}
 
 
 def get(name: str) -> Corpus:
@@ -287,14 +321,16 @@ def get(name: str) -> Corpus:
     Raises
     ------
     UserError
-        If there is none of that name; names the nearest.
+        If there is none of that name (names the nearest), or its file cannot be used.
     """
-    known = registry()
+    known, wrong = registry(), unusable_files()
+    if name in wrong:
+        raise UserError(wrong[name])
     if name in known:
         return known[name]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-    raise UserError(f"unknown corpus {name!r}: {hint}")
+    raise UserError("; ".join([f"unknown corpus {name!r}: {hint}", *wrong.values()]))
 
 
 def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:

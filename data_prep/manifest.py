@@ -181,6 +181,10 @@ def write(path: Path, rows: list[Row], about: dict) -> dict:
             f"{path}: {error.object[error.start - 30 : error.start]!r} is followed by half "
             "a character: mend the corpus' label file"
         ) from error
+    except csv.Error as error:  # of NUL, before Python 3.11
+        raise UserError(
+            f"{path}: a value that CSV cannot hold ({error}): mend the corpus' label file"
+        ) from error
     sidecar = {
         "schema": SCHEMA,
         **about,

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 
 from data_prep import corpus
+from data_prep.corpora import VARIABLE, own_folder
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 
@@ -15,6 +16,17 @@ PLACES = {
     "corpus.txt": "data_prep/corpora/{name}.py",
     "test.txt": "tests/data_prep/test_{name}.py",
 }
+
+
+def _paths(name: str, root: Path) -> dict[str, Path]:
+    """Where a checkout has such files; elsewhere both go to the folder of one's own."""
+    paths = {file: root / place.format(name=name) for file, place in PLACES.items()}
+    if all(path.parent.is_dir() for path in paths.values()):
+        return paths
+    own = own_folder()
+    if own is None:
+        raise UserError(f"this account has no home: set {VARIABLE} to a folder")
+    return {file: own / path.name for file, path in paths.items()}
 
 
 def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
@@ -27,7 +39,7 @@ def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
     language : str
         ISO 639-1 code, if it is known already.
     root : Path
-        The checkout of the project.
+        The checkout of the project; if it is none, the files go to ``own_folder``.
 
     Returns
     -------
@@ -37,7 +49,7 @@ def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
     Raises
     ------
     UserError
-        If the name cannot be used or is taken, or this is no checkout.
+        If the name cannot be used or is taken.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UserError(
@@ -47,16 +59,11 @@ def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
         raise UserError(f"{language!r} is no language code: use ISO 639-1, as de")
     if name in corpus.registry():
         raise UserError(f"there is a corpus {name} already: choose another name")
-    paths = {file: root / place.format(name=name) for file, place in PLACES.items()}
+    paths = _paths(name, root)
     for path in paths.values():
         if path.exists():
             raise UserError(
                 f"{path} is there already: choose another name, or remove it"
-            )
-        if not path.parent.is_dir():
-            raise UserError(
-                f"{root} is no checkout of the project: clone it, `pip install -e .`, and "
-                "run this again"
             )
     values = {
         "name": name,

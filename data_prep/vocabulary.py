@@ -56,3 +56,19 @@ WIDE = (
     "pain",
     "other",
 )
+
+# Which labels a model can be trained on by name: label to the wide labels that count as it.
+LABEL_SETS = {
+    "paper": {emotion: (emotion,) for emotion in EMOTIONS},
+    "six": {label: (label,) for label in (*EMOTIONS, "fear", "disgust")},
+    "seven": {label: (label,) for label in (*EMOTIONS, "fear", "disgust", "surprise")},
+    "emodb": {label: (label,) for label in (*EMOTIONS, "fear", "disgust", "boredom")},
+    "valence": {
+        "positive": (
+            "happy", "excitement", "amusement", "enthusiasm", "pride", "relief",
+        ),
+        "negative": (
+            "angry", "sad", "fear", "disgust", "contempt", "frustration", "anxiety",
+        ),
+    },
+}  # fmt: skip

@@ -1,5 +1,6 @@
-"""The guide for a new corpus, followed to the letter."""
+"""The guides of CONTRIBUTING.md, followed to the letter."""
 
+import json
 import os
 import re
 import shutil
@@ -10,14 +11,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## ")[1]
-PLACES = {"CORPUS = Corpus(": "data_prep/corpora/studio.py",
-          "def test_names": "tests/data_prep/test_studio.py"}  # fmt: skip
+_, CORPUS, OBJECTIVE, *_ = (
+    (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## ")
+)
+PLACES = {
+    "CORPUS = Corpus(": "data_prep/corpora/studio.py",
+    "def test_names": "tests/data_prep/test_studio.py",
+    "class Spread": "spread.py",
+    "trains_on: all": "spread.yaml",
+}
 
 
-def blocks() -> list[tuple[str, str]]:
-    """The guide's blocks of code: language and text."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+def blocks(guide: str) -> list[tuple[str, str]]:
+    """A guide's blocks of code: language and text."""
+    return re.findall(r"^```(\w+)\n(.*?)^```$", guide, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
@@ -34,12 +41,13 @@ def checkout(tmp_path):
     return tmp_path
 
 
-@pytest.mark.slow
-def test_the_guide(checkout):
+@pytest.fixture
+def follow(checkout):
+    """Carry out a guide's blocks; what its commands printed."""
     pytest.importorskip("espeakng_loader", reason="stand-ins need the extra demo")
     bin_folder = checkout / "bin"
     bin_folder.mkdir()
-    for name, module in (("python", ""), ("xser", "-m xser_brain.cli")):
+    for name, module in (("python", ""), ("xser", "-m xser_brain")):
         script = bin_folder / name
         script.write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
         script.chmod(0o755)
@@ -49,21 +57,48 @@ def test_the_guide(checkout):
         "PYTHONPATH": str(checkout),
         "OMP_NUM_THREADS": "1",
     }
-    printed = ""
-    for language, text in blocks():
-        if language == "python":
-            (place,) = [PLACES[mark] for mark in PLACES if mark in text]
-            assert (checkout / place).is_file(), "`new` had not written it"
-            (checkout / place).write_text(text)
-            continue
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=checkout, env=environment, capture_output=True, text=True, timeout=400,
-        )  # fmt: skip
-        assert done.returncode == 0, text + done.stdout[-3000:] + done.stderr[-3000:]
-        printed += done.stdout
+
+    def run(guide: str) -> str:
+        printed = ""
+        for language, text in blocks(guide):
+            if language != "bash":
+                (place,) = [PLACES[mark] for mark in PLACES if mark in text]
+                written_by_new = place.startswith(("data_prep", "tests"))
+                assert (checkout / place).is_file() == written_by_new
+                (checkout / place).write_text(text)
+                continue
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", text],
+                cwd=checkout, env=environment, capture_output=True, text=True,
+                timeout=400,
+            )  # fmt: skip
+            assert done.returncode == 0, (
+                text + done.stdout[-3000:] + done.stderr[-3000:]
+            )
+            printed += done.stdout
+        return printed
+
+    return run
+
+
+@pytest.mark.slow
+def test_a_corpus_of_ones_own(checkout, follow):
+    printed = follow(CORPUS)
     assert "TODO" not in printed.split("studio.py")[-1]
     assert "1 passed" in printed
     assert "emodb never heard in training" in printed
     assert "studio" in printed.splitlines()[-45:][0] or "| studio" in printed
     assert list(checkout.glob("recipes/**/studio_to_emodb/proposed/ecapa/1/run.json"))
+
+
+@pytest.mark.slow
+def test_an_objective_of_ones_own(checkout, follow):
+    printed = follow(OBJECTIVE)
+    run = checkout / "results/demo/iemocap_to_emodb/spread/ecapa/1"
+    record = json.loads((run / "run.json").read_text("utf-8"))
+    assert record["objectives"] == ["emotion", "spread"]
+    assert "train spread: " in (run / "train_log.txt").read_text("utf-8")
+    assert "margin: 0.8" in (run / "hyperparams.yaml").read_text("utf-8")
+    table = printed[printed.index("# ") :] if "# " in printed else printed
+    assert "| spread " in table and "| baseline2 " in table
+    assert "03a01" in printed

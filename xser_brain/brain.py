@@ -1,7 +1,6 @@
-"""The Brain that all recipes share: one embedding, three objectives."""
+"""The Brain that all recipes share: one embedding, any objectives."""
 
 import logging
-import math
 import time
 from collections import defaultdict
 
@@ -10,48 +9,27 @@ import speechbrain as sb
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from data_prep.manifest import EMOTIONS
-from xser_brain.dataio import Batch
-from xser_brain.metrics import confusion_matrix, uar
-from xser_brain.objectives.adversary import speaker_loss
+from xser_brain.data.batches import Batch
+from xser_brain.objectives.base import Heard
+from xser_brain.training.selection import Validation
+
+SCORE = "score"  # of a checkpoint, by the run's selection
 
 
-def learning_rate_factor(step: int, warmup: int, steps: int) -> float:
-    """Linear warm-up, then a cosine down to zero.
-
-    Arguments
-    ---------
-    step : int
-        Optimiser steps done.
-    warmup, steps : int
-        Steps of the warm-up, and in all.
-
-    Returns
-    -------
-    float
-        What the learning rate is multiplied by.
-
-    Example
-    -------
-    >>> [round(learning_rate_factor(step, 2, 6), 3) for step in range(7)]
-    [0.5, 1.0, 1.0, 0.854, 0.5, 0.146, 0.0]
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    progress = (step - warmup) / max(1, steps - warmup)
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+def unwrapped(module):
+    """A module as it was before several processes shared it."""
+    return getattr(module, "module", module)
 
 
 class XSERBrain(sb.Brain):
-    """Train and score an emotion classifier (paper, section 2).
+    """Train and score an emotion classifier: one embedding, any objectives.
 
     ``modules`` holds ``encoder`` (unless features come from a cache), ``head``,
-    ``classifier`` and, in systems that have them, ``adversary`` and ``memory`` (of the
-    contrastive loss). ``hparams`` holds
-    ``supcon`` (a loss, or None), ``alpha``, ``beta``, ``adversary_schedule``,
-    ``learning_rate``, ``encoder_learning_rate``, ``warmup``, ``steps``,
-    ``epoch_counter``, ``train_logger``, ``run_state`` and ``languages`` (the training
-    languages in the order of their labels).
+    ``classifier`` and ``objectives`` (``xser_brain.objectives.Objectives``). ``hparams``
+    holds ``embedding_transform`` (or None), ``learning_rate``,
+    ``encoder_learning_rate``, ``schedule``, ``steps``, ``selection``, ``epoch_counter``,
+    ``train_logger``, ``run_state`` and ``languages`` (those of the validation parts, in
+    the order of their indices).
 
     An epoch is what lies between two validations, not a pass over the data: budgets
     are optimiser steps.
@@ -75,41 +53,45 @@ class XSERBrain(sb.Brain):
                 )
 
     def init_optimizers(self):
-        """One optimiser for the encoder and one for the rest.
+        """One optimiser for the encoder, one for the heads, one for each rate of its own.
 
-        Each has its own learning rate, and all of their gradients are clipped:
-        SpeechBrain clips the first parameter group of each optimiser only.
+        All of their gradients are clipped: SpeechBrain clips the first parameter group
+        of each optimiser only.
         """
-        parts = {
-            "encoder": (["encoder"], self.hparams.encoder_learning_rate),
-            "heads": (["head", "classifier", "adversary"], self.hparams.learning_rate),
+        objectives = unwrapped(self.modules.objectives)
+        rates = {
+            "encoder": self.hparams.encoder_learning_rate,
+            "heads": self.hparams.learning_rate,
         }
+        groups = defaultdict(list)
+        for module in ("encoder", "head", "classifier"):
+            if module in self.modules:
+                name = "encoder" if module == "encoder" else "heads"
+                groups[name] += self.modules[module].parameters()
+        for name, objective in objectives.items():
+            group = "heads"
+            if objective.learning_rate is not None:
+                group = f"objective_{name}"
+                rates[group] = objective.learning_rate
+            groups[group] += objective.parameters()
         self.optimizers_dict, self._learning_rates = {}, {}
-        for name, (modules, learning_rate) in parts.items():
-            parameters = [
-                parameter
-                for module in modules
-                if module in self.modules
-                for parameter in self.modules[module].parameters()
-                if parameter.requires_grad
-            ]
-            if parameters:
-                optimizer = self.opt_class(parameters)
+        for name, parameters in groups.items():
+            trained = [p for p in parameters if p.requires_grad]
+            if trained:
+                optimizer = self.opt_class(trained)
                 self.optimizers_dict[name] = optimizer
-                self._learning_rates[name] = learning_rate
+                self._learning_rates[name] = rates[name]
                 self.checkpointer.add_recoverable(f"optimizer_{name}", optimizer)
 
     def on_fit_batch_start(self, batch, should_step):
         """Set the learning rates of this step."""
-        factor = learning_rate_factor(
-            self.optimizer_step, self.hparams.warmup, self.hparams.steps
-        )
+        factor = self.hparams.schedule(self.optimizer_step, self.hparams.steps)
         for name, optimizer in self.optimizers_dict.items():
             for group in optimizer.param_groups:
                 group["lr"] = self._learning_rates[name] * factor
 
-    def compute_forward(self, batch: Batch, stage):
-        """Emotion logits and, in training, what the other objectives need.
+    def compute_forward(self, batch: Batch, stage) -> Heard:
+        """Embeddings and emotion logits.
 
         Arguments
         ---------
@@ -120,32 +102,36 @@ class XSERBrain(sb.Brain):
 
         Returns
         -------
-        dict
-            ``emotions`` (batch, 4), ``embeddings`` (batch, width) and, in training
-            with an adversary, ``speakers`` (batch, speakers).
+        Heard
         """
         batch = batch.to(self.device)
         pooled = batch.features
         if pooled is None:
             inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
             pooled = self.modules.encoder(inputs, batch.lengths)
-        embeddings = self.modules.head(pooled)
-        outputs = {
-            "embeddings": embeddings,
-            "emotions": self.modules.classifier(embeddings),
-        }
-        if stage == sb.Stage.TRAIN and "adversary" in self.modules:
-            progress = self.optimizer_step / self.hparams.steps
-            strength = self.hparams.adversary_schedule(progress)
-            outputs["speakers"] = self.modules.adversary(embeddings, strength)
-        return outputs
+        embeddings, targets = self.modules.head(pooled), None
+        transform = self.hparams.embedding_transform
+        if stage == sb.Stage.TRAIN and transform is not None:
+            classes = unwrapped(self.modules.classifier).out_features
+            targets = functional.one_hot(batch.emotions, classes).float()
+            embeddings, targets = transform(embeddings, targets)
+        return Heard(
+            embeddings,
+            self.modules.classifier(embeddings),
+            batch.emotions,
+            batch.languages,
+            batch.speakers,
+            batch.corpora,
+            batch.genders,
+            targets=targets,
+        )
 
-    def compute_objectives(self, predictions, batch: Batch, stage):
-        """L = L_CE + alpha L_SupCLR + beta L_SpkAdv; only L_CE outside training.
+    def compute_objectives(self, heard: Heard, batch: Batch, stage):
+        """The weighted sum of all objectives; outside training only the cross-entropy.
 
         Arguments
         ---------
-        predictions : dict
+        heard : Heard
             From ``compute_forward``.
         batch : Batch
             Utterances.
@@ -156,34 +142,29 @@ class XSERBrain(sb.Brain):
         -------
         () float32 torch.Tensor
         """
-        batch = batch.to(self.device)
-        logits = predictions["emotions"].float()
-        loss = functional.cross_entropy(logits, batch.emotions)
         if stage != sb.Stage.TRAIN:
-            probabilities = logits.softmax(-1).cpu().numpy()
-            self._outputs["ids"] += batch.ids
-            self._outputs["languages"].append(batch.languages.cpu().numpy())
-            self._outputs["emotions"].append(batch.emotions.cpu().numpy())
-            self._outputs["probabilities"].append(probabilities)
-            if stage == sb.Stage.TEST:
-                embeddings = predictions["embeddings"].float().cpu().numpy()
-                self._outputs["embeddings"].append(embeddings)
-            return loss
-        parts = {"ce": loss}
-        if self.hparams.supcon is not None:
-            heard = predictions["embeddings"], batch.emotions, batch.languages
-            memory = getattr(self.modules, "memory", None)
-            remembered = memory.recall() if memory else None
-            parts["supcon"] = self.hparams.supcon(*heard, remembered)
-            if memory:
-                memory.add(*heard)
-            loss = loss + self.hparams.alpha * parts["supcon"]
-        if "speakers" in predictions:
-            parts["speaker"] = speaker_loss(predictions["speakers"], batch.speakers)
-            loss = loss + self.hparams.beta * parts["speaker"]
-        for name, value in parts.items():
+            self._gather(heard, batch, stage)
+            return functional.cross_entropy(heard.logits.float(), heard.emotions)
+        progress = self.optimizer_step / self.hparams.steps
+        weights = unwrapped(self.modules.objectives)
+        total = 0.0
+        for name, value in self.modules.objectives(heard, progress).items():
+            total = total + weights[name].weight * value
             self._parts[name] += value.detach()
-        return loss
+        return total
+
+    def _gather(self, heard: Heard, batch: Batch, stage) -> None:
+        """Keep what was predicted, for the end of the stage."""
+        columns = {
+            "languages": heard.languages,
+            "emotions": heard.emotions,
+            "probabilities": heard.logits.float().softmax(-1),
+        }
+        if stage == sb.Stage.TEST:
+            columns["embeddings"] = heard.embeddings.float()
+        self._outputs["ids"] += batch.ids
+        for name, values in columns.items():
+            self._outputs[name].append(values.cpu().numpy())
 
     def on_stage_start(self, stage, epoch=None):
         """Forget what the last stage gathered."""
@@ -191,11 +172,7 @@ class XSERBrain(sb.Brain):
         self._outputs = defaultdict(list)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Log; after a validation also save, and decide whether to go on.
-
-        The model is selected by the mean over training languages of the UAR on their
-        validation parts.
-        """
+        """Log; after a validation also save, and decide whether to go on."""
         if stage == sb.Stage.TRAIN:
             batches = max(1, self.step)
             self._train_stats = {
@@ -210,11 +187,20 @@ class XSERBrain(sb.Brain):
         if stage == sb.Stage.TEST:
             self.outputs = {"ids": ids, **gathered}
             return
-        self.valid_uar = self._uar_per_language(**gathered)
-        mean = float(np.mean(list(self.valid_uar.values())))
+        validation = Validation(
+            self.hparams.languages,
+            gathered["languages"],
+            gathered["emotions"],
+            gathered["probabilities"],
+            stage_loss,
+            self.optimizer_step,
+        )
+        per_language = validation.uar()
+        mean = float(np.mean(list(per_language.values())))
+        score = self.hparams.selection.score(validation)
         state = self.hparams.run_state
         state.seconds = self._seconds_before + time.monotonic() - self._started
-        self.hparams.epoch_counter.update_metric(mean)
+        self.hparams.epoch_counter.update_metric(score)
         self.hparams.train_logger.log_stats(
             stats_meta={
                 "step": self.optimizer_step,
@@ -224,34 +210,19 @@ class XSERBrain(sb.Brain):
             valid_stats={
                 "loss": stage_loss,
                 "uar": mean,
-                **{f"uar_{name}": value for name, value in self.valid_uar.items()},
+                **{f"uar_{name}": value for name, value in per_language.items()},
             },
         )
         self.checkpointer.save_and_keep_only(
             meta={
+                "score": score,
                 "uar": mean,
-                "valid_uar": self.valid_uar,
+                "valid_uar": per_language,
                 "step": self.optimizer_step,
             },
-            max_keys=["uar"],
+            max_keys=[SCORE],
             verbosity=logging.DEBUG,
         )
-
-    def _uar_per_language(self, languages, emotions, probabilities) -> dict[str, float]:
-        predicted = probabilities.argmax(-1)
-        return {
-            name: float(
-                uar(
-                    confusion_matrix(
-                        emotions[languages == index],
-                        predicted[languages == index],
-                        len(EMOTIONS),
-                    )
-                )
-            )
-            for index, name in enumerate(self.hparams.languages)
-            if (languages == index).any()
-        }
 
     def predict(self, loader) -> dict:
         """Score utterances with the best checkpoint.
@@ -265,7 +236,7 @@ class XSERBrain(sb.Brain):
         -------
         dict
             ``ids`` (list of str), ``emotions`` (utterances,), ``probabilities``
-            (utterances, 4) and ``embeddings`` (utterances, width) numpy arrays.
+            (utterances, classes) and ``embeddings`` (utterances, width) numpy arrays.
         """
-        self.evaluate(loader, max_key="uar")
+        self.evaluate(loader, max_key=SCORE)
         return self.outputs

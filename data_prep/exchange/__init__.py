@@ -375,7 +375,8 @@ def lookup(name: str, manifests: Path) -> Corpus:
         If there is neither, or the manifest was changed by hand.
     """
     path = Path(manifests) / f"{name}.csv"
-    if name in corpus.registry() or not path.is_file():
+    registered = name in corpus.registry() or name in corpus.unusable_files()
+    if registered or not path.is_file():
         return corpus.get(name)
     sidecar = manifest.read_sidecar(path)
     with path.open(encoding="utf-8", errors=manifest.NOT_UTF8, newline="") as stream:

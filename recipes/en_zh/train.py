@@ -2,7 +2,7 @@
 
 import sys
 
-from xser_brain.experiment import main
+from xser_brain.cli.train import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -93,9 +93,29 @@ def test_it_overwrites_nothing(checkout, file):
     assert [path.read_text() for path in checkout.rglob("*.py")] == ["precious"]
 
 
-def test_outside_a_checkout_it_says_so(tmp_path):
-    with pytest.raises(UserError, match="no checkout of the project"):
+def test_outside_a_checkout_it_writes_into_a_folder_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XSER_CORPORA", str(tmp_path / "own"))
+    paths = [tmp_path / "own/mine.py", tmp_path / "own/test_mine.py"]
+    assert scaffold.new("mine", root=tmp_path) == paths
+    assert all(path.is_file() for path in paths)
+    with pytest.raises(UserError, match="is there already"):
         scaffold.new("mine", root=tmp_path)
+
+
+def test_the_folder_of_ones_own_is_below_the_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("XSER_CORPORA")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path, _ = scaffold.new("mine", root=tmp_path)
+    assert path == tmp_path / ".xser/corpora/mine.py"
+
+
+def test_an_account_without_a_home(tmp_path, monkeypatch):
+    monkeypatch.delenv("XSER_CORPORA")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="no home: set XSER_CORPORA"):
+        scaffold.new("mine", root=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_language_may_be_told_later(checkout):

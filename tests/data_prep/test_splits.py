@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_prep import splits
@@ -46,6 +46,7 @@ COUNTS = st.dictionaries(
 )
 
 
+@settings(deadline=None)  # the first call pays for imports
 @given(COUNTS, st.randoms(use_true_random=False))
 def test_any_corpus_splits_by_speaker(counts, random):
     utterances = make(counts)

@@ -16,7 +16,7 @@ from speechbrain.utils.logger import TqdmCompatibleStreamHandler
 
 from data_prep import manifest, standin
 from data_prep.manifest import EMOTIONS, Row
-from xser_brain.experiment import main
+from xser_brain.cli.train import main
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -93,9 +93,12 @@ def complaint(capsys):
 def python():
     """Start Python code in a process of its own."""
 
-    def start(code: str, *args: str, **env: str) -> subprocess.CompletedProcess:
+    def start(
+        code: str, *args: str, cwd: Path | None = None, **env: str
+    ) -> subprocess.CompletedProcess:
         return subprocess.run(
             [sys.executable, "-c", code, *args],
+            cwd=cwd,
             env={**os.environ, **env},
             capture_output=True,
             text=True,

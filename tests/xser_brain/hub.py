@@ -1,7 +1,5 @@
 """A hub of Hugging Face on this machine: as much of its API as publishing needs."""
 
-# ruff: noqa: D102
-
 import base64
 import hashlib
 import json

@@ -2,6 +2,10 @@
 
 from pathlib import Path
 
+import torch
+
+from xser_brain.objectives import Heard
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes/en_de/hparams/ravdess_to_emodb.yaml"
 TINY = {
@@ -36,3 +40,12 @@ FAMILIES = {
     "wavlm-layer-norm": ("WavLM", LAYER_NORM),
     "data2vec": ("Data2VecAudio", {}),
 }
+ATTRIBUTES = ("emotions", "languages", "speakers", "corpora", "genders")
+
+
+def heard(embeddings: torch.Tensor, classes: int = 4, **known: torch.Tensor) -> Heard:
+    """What an objective gets of a batch; what is not given is unknown."""
+    unknown = torch.full((len(embeddings),), -1)
+    indices = {name: known.pop(name, unknown) for name in ATTRIBUTES}
+    logits = known.pop("logits", torch.zeros(len(embeddings), classes))
+    return Heard(embeddings, logits, **indices, **known)

@@ -4,14 +4,22 @@ import math
 
 import pytest
 import torch
+from small import heard
 
 from xser_brain.objectives.adversary import (
+    Adversary,
     ConstantSchedule,
     DANNSchedule,
-    SpeakerAdversary,
+    known_cross_entropy,
     reverse_gradient,
-    speaker_loss,
 )
+from xser_brain.protocol import Labels
+
+
+def bound(width=5, speakers=3, **options) -> Adversary:
+    adversary = Adversary(hidden=7, **options)
+    adversary.bind(width, Labels(speakers=tuple("abcdef"[:speakers])))
+    return adversary
 
 
 def finite_differences(function, x, step=1e-6):
@@ -44,32 +52,37 @@ def test_reversal(strength):
 @pytest.mark.parametrize("strength", [0.5, 1.0])
 def test_adversary_turns_round_the_embeddings_gradient_alone(strength):
     torch.manual_seed(0)
-    adversary = SpeakerAdversary(width=5, speakers=3, hidden=7).double().eval()
+    adversary = bound(schedule=ConstantSchedule(strength)).double().eval()
     x, speakers = torch.randn(4, 5, dtype=torch.float64), torch.tensor([0, 2, -1, 1])
 
     def loss(x):
-        logits = adversary(x, strength)
+        logits = adversary.classifier(x)
         return torch.nn.functional.cross_entropy(logits[[0, 1, 3]], speakers[[0, 1, 3]])
 
     leaf = x.clone().requires_grad_()
-    loss(leaf).backward()
+    value = adversary(heard(leaf, speakers=speakers), progress=0.5)
+    value.backward()
+    assert value.item() == pytest.approx(loss(x).item(), rel=1e-6)
     with torch.no_grad():
         expected = -strength * finite_differences(loss, x)
-    torch.testing.assert_close(leaf.grad, expected, rtol=1e-5, atol=1e-8)
+    torch.testing.assert_close(leaf.grad, expected, rtol=1e-5, atol=1e-7)
 
     bias = adversary.classifier[-1].bias
-    probabilities = adversary(x, strength).softmax(1)[[0, 1, 3]]
+    probabilities = adversary.classifier(x).softmax(1)[[0, 1, 3]]
     wanted = torch.eye(3, dtype=torch.float64)[[0, 2, 1]]
-    torch.testing.assert_close(bias.grad, (probabilities - wanted).mean(0))
+    torch.testing.assert_close(
+        bias.grad, (probabilities - wanted).mean(0), rtol=1e-5, atol=1e-7
+    )
 
 
 def test_adversary_layers():
-    adversary = SpeakerAdversary(width=5, speakers=3, hidden=7, dropout=0.25)
+    adversary = bound(width=5, speakers=3, dropout=0.25)
     linear, relu, dropout, last = adversary.classifier
     assert (linear.in_features, linear.out_features) == (5, 7)
     assert isinstance(relu, torch.nn.ReLU) and dropout.p == 0.25
     assert (last.in_features, last.out_features) == (7, 3)
-    assert adversary(torch.randn(0, 5), 1.0).shape == (0, 3)
+    assert adversary.classifier(torch.randn(0, 5)).shape == (0, 3)
+    assert adversary(heard(torch.randn(0, 5)), 1.0).item() == 0
 
 
 @pytest.mark.parametrize("progress", [0.0, 0.25, 1.0])
@@ -98,7 +111,7 @@ def test_loss_leaves_unknown_speakers_out(dtype):
     ]
     leaf = logits.clone().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = speaker_loss(leaf, speakers)
+        loss = known_cross_entropy(leaf, speakers)
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(math.fsum(terms) / 3, rel=1e-5)
     loss.backward()
@@ -109,6 +122,6 @@ def test_loss_leaves_unknown_speakers_out(dtype):
 @pytest.mark.parametrize("shape", [(3, 4), (0, 4), (3, 0)])
 def test_loss_without_known_speakers(shape):
     logits = torch.randn(shape, requires_grad=True)
-    loss = speaker_loss(logits, torch.full(shape[:1], -1))
+    loss = known_cross_entropy(logits, torch.full(shape[:1], -1))
     loss.backward()
     assert loss.item() == 0 and (logits.grad == 0).all()

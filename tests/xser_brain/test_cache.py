@@ -19,12 +19,14 @@ from torch.nn.utils.rnn import pad_sequence
 from data_prep import corpus, manifest, prepare
 from data_prep.errors import UserError
 from data_prep.manifest import Row
-from xser_brain import cli, store
-from xser_brain.dataio import Utterances, read_waveform
-from xser_brain.encoders.cache import FeatureCache, fingerprint, read_ahead
+from xser_brain import cli
+from xser_brain.cli.train import main
+from xser_brain.data.batches import Utterances, read_waveform
 from xser_brain.encoders.pretrained import PretrainedEncoder
-from xser_brain.experiment import main
-from xser_brain.store import Store, groups
+from xser_brain.features import store
+from xser_brain.features.cache import FeatureCache, fingerprint, read_ahead
+from xser_brain.features.store import Store, groups
+from xser_brain.protocol import Labels
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def test_damaged_file_is_recomputed(damage, cache, rows, caplog):
 
 def test_missing_audio_names_the_file(cache, rows, tmp_path):
     (tmp_path / "x/1.wav").unlink()
-    with pytest.raises(UserError, match="1.wav.*get it anew"):
+    with pytest.raises(UserError, match="1.wav.*get it again"):
         cache.features(rows)
 
 
@@ -369,7 +371,7 @@ def test_cached_prefix_changes_nothing(
     cache = FeatureCache(tmp_path / "f", encoder, str(tmp_path), "prefix")
     features = cache.features(noises)
     encoder.train()
-    data = Utterances(noises, lambda row: features[row.ID], prefixes=True)
+    data = Utterances(noises, lambda row: features[row.ID], Labels(), prefixes=True)
     batch = data[[0, 1, 2, 3]]
     assert batch.waveforms is None
     cached = step(encoder, batch.prefixes, batch.lengths)
@@ -586,7 +588,7 @@ def test_what_a_run_uses_stays(tmp_path):
 
 HOLD = """
 import sys
-from xser_brain.store import Store
+from xser_brain.features.store import Store
 store = Store(sys.argv[1], "one", {})
 print("held", flush=True)
 sys.stdin.read()
@@ -804,7 +806,7 @@ def run(argv, results, small_encoder, seed=1, **options):
 def weights(folder):
     """What the last checkpoint holds, and the predictions."""
     last = sorted((folder / "save").iterdir())[-1]
-    names = ("encoder", "classifier", "adversary")
+    names = ("encoder", "classifier", "objectives")
     states = {
         f"{name}.{key}": value
         for name in names

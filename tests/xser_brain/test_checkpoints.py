@@ -12,7 +12,7 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 
-from xser_brain.checkpoints import UNFINISHED, AtomicCheckpointer, RunState
+from xser_brain.training.checkpoints import UNFINISHED, AtomicCheckpointer, RunState
 
 
 @register_checkpoint_hooks
@@ -100,6 +100,16 @@ def test_keep_only_best_and_last(saved, tmp_path):
     assert value.value == 1
     checkpointer.recover_if_possible()
     assert value.value == 3
+
+
+def test_a_name_that_is_taken_again_is_read_again(saved, tmp_path):
+    """Only the last is kept: in one second, every other has the same name."""
+    checkpointer, value = saved
+    for value.value in range(6):
+        meta = {"step": value.value}
+        checkpointer.save_and_keep_only(meta=meta, max_keys=["step"])
+    (kept,) = checkpointer.list_checkpoints()
+    assert kept.meta["step"] == 5
 
 
 def test_checkpoints_of_one_second_have_different_names(saved, tmp_path):

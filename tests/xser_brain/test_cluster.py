@@ -12,10 +12,10 @@ import pytest
 import slurm
 
 from data_prep.errors import UserError
-from xser_brain import cluster
-from xser_brain.checkpoints import UNFINISHED
-from xser_brain.cluster import ClusterOptions, SlurmJobs, Task, read_queue
-from xser_brain.experiment import main
+from xser_brain.cli.train import main
+from xser_brain.grids import cluster
+from xser_brain.grids.cluster import ClusterOptions, SlurmJobs, Task, read_queue
+from xser_brain.training.checkpoints import UNFINISHED
 
 pytest.importorskip("submitit", reason='needs pip install "xser-brain[cluster]"')
 

@@ -25,8 +25,9 @@ from models import exported, noise
 from safetensors.torch import load_file, save_file
 
 from data_prep.errors import UserError
+from xser_brain.encoders.weights import HUB_NAME
 from xser_brain.inference import Classifier, config
-from xser_brain.inference.folder import identify
+from xser_brain.inference.loading import identify
 
 SAMPLES = noise(0.3)
 FORBIDDEN = ("os.system", "subprocess.Popen", "os.exec", "pickle.find_class")
@@ -421,4 +422,4 @@ def test_every_decisive_value_is_checked(originals, tmp_path):
 
 def test_a_hub_name_is_no_way_out_of_the_folder():
     for name in ("../x", "a/../b", "/..", "a//b", "a/b/c", "-x", ".ssh", "a b", "a\nb"):
-        assert not config.HUB_NAME.fullmatch(name)
+        assert not HUB_NAME.fullmatch(name)

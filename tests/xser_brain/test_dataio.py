@@ -1,5 +1,6 @@
 """Batches: labels, cropping, shapes, and the order of evaluation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,16 @@ import torch
 
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS, Row
-from xser_brain.dataio import UNKNOWN, Utterances, by_duration, loader, read_waveform
+from xser_brain.data.batches import (
+    UNKNOWN,
+    Utterances,
+    by_duration,
+    loader,
+    read_waveform,
+)
+from xser_brain.protocol import Labels
+
+LABELS = Labels(emotions=EMOTIONS)
 
 
 def row(name, duration=1.0, language="de", speaker="x-a", emotion="sad", **kwargs):
@@ -36,28 +46,42 @@ def ramp(item: Row) -> np.ndarray:
 
 
 def test_labels_follow_the_given_order():
-    data = Utterances(ROWS, ramp, ["ur", "en", "de"], ["x-c", "x-a", "x-b"])
+    labels = Labels(
+        EMOTIONS, ("ur", "en", "de"), ("x-c", "x-a", "x-b"), ("y", "x"), ("m", "f")
+    )
+    rows = [*ROWS[:3], replace(ROWS[3], corpus="y", gender="f")]
+    data = Utterances(rows, ramp, labels)
     batch = data[[0, 1, 3]]
     assert batch.ids == ["0", "1", "3"]
     assert batch.emotions.tolist() == [3, 0, 1]
     assert [EMOTIONS[i] for i in batch.emotions] == ["sad", "neutral", "happy"]
     assert batch.languages.tolist() == [2, 1, 1]
     assert batch.speakers.tolist() == [1, 2, 0]
+    assert batch.corpora.tolist() == [1, 1, 0]
+    assert batch.genders.tolist() == [UNKNOWN, UNKNOWN, 1]
+
+
+def test_labels_of_another_set():
+    labels = Labels(emotions=("angry", "fear", "sad"))
+    rows = [ROWS[0], ROWS[2], replace(ROWS[3], emotion="fear")]
+    assert Utterances(rows, ramp, labels)[[0, 1, 2]].emotions.tolist() == [2, 0, 1]
 
 
 def test_labels_outside_training_are_unknown():
-    batch = Utterances(ROWS, ramp, ["en"], ["x-b"])[[0, 1, 2]]
+    labels = Labels(EMOTIONS, languages=("en",), speakers=("x-b",))
+    batch = Utterances(ROWS, ramp, labels)[[0, 1, 2]]
     assert batch.languages.tolist() == [UNKNOWN, 0, UNKNOWN]
     assert batch.speakers.tolist() == [UNKNOWN, 0, UNKNOWN]
-    batch = Utterances(ROWS, ramp)[[0, 1, 2, 3]]
-    assert set(batch.languages.tolist() + batch.speakers.tolist()) == {UNKNOWN}
+    batch = Utterances(ROWS, ramp, LABELS)[[0, 1, 2, 3]]
+    for attribute in ("languages", "speakers", "corpora", "genders"):
+        assert set(getattr(batch, attribute).tolist()) == {UNKNOWN}
 
 
 # --- Waveforms
 
 
 def test_waveforms_are_padded_at_the_end():
-    batch = Utterances(ROWS, ramp)[[1, 0, 3]]
+    batch = Utterances(ROWS, ramp, LABELS)[[1, 0, 3]]
     assert batch.waveforms.shape == (3, 16000)
     assert batch.waveforms.dtype == torch.float32
     assert batch.lengths.tolist() == [8000, 4000, 16000]
@@ -69,7 +93,7 @@ def test_waveforms_are_padded_at_the_end():
 
 
 def test_crop_is_a_random_piece_of_the_longer():
-    data = Utterances(ROWS, ramp, crop=0.5)
+    data = Utterances(ROWS, ramp, LABELS, crop=0.5)
     starts = set()
     for _ in range(30):
         batch = data[[0, 3]]
@@ -85,17 +109,19 @@ def test_crop_is_a_random_piece_of_the_longer():
 
 def test_crop_reaches_both_ends():
     short = [row("0")]
-    data = Utterances(short, lambda _: np.arange(5, dtype=np.float32), crop=3 / 16000)
+    data = Utterances(
+        short, lambda _: np.arange(5, dtype=np.float32), LABELS, crop=3 / 16000
+    )
     starts = {float(data[[0]].waveforms[0, 0]) for _ in range(100)}
     assert starts == {0.0, 1.0, 2.0}
 
 
 def test_no_crop_is_whole():
-    assert Utterances(ROWS, ramp, crop=0.0)[[3]].lengths.tolist() == [16000]
+    assert Utterances(ROWS, ramp, LABELS, crop=0.0)[[3]].lengths.tolist() == [16000]
 
 
 def test_features_are_stacked():
-    data = Utterances(ROWS, lambda item: torch.full((3, 5), float(item.ID)))
+    data = Utterances(ROWS, lambda item: torch.full((3, 5), float(item.ID)), LABELS)
     batch = data[[2, 0]]
     assert batch.features.shape == (2, 3, 5)
     assert batch.features[:, 0, 0].tolist() == [2.0, 0.0]
@@ -104,9 +130,9 @@ def test_features_are_stacked():
 
 
 def test_batch_moves_whole():
-    batch = Utterances(ROWS, ramp)[[0, 1]].to("meta")
+    batch = Utterances(ROWS, ramp, LABELS)[[0, 1]].to("meta")
     tensors = [value for value in vars(batch).values() if torch.is_tensor(value)]
-    assert len(tensors) == 5
+    assert len(tensors) == 7
     assert all(value.device.type == "meta" for value in tensors)
     assert batch.ids == ["0", "1"]
 
@@ -117,7 +143,7 @@ def test_batch_moves_whole():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_gives_the_batches_of_the_sampler(workers):
     batches = [[3, 1], [0], [2, 2, 2]]
-    read = loader(Utterances(ROWS, ramp), batches, workers)
+    read = loader(Utterances(ROWS, ramp, LABELS), batches, workers)
     for _ in range(2):
         assert [batch.ids for batch in read] == [["3", "1"], ["0"], ["2"] * 3]
 

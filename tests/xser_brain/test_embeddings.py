@@ -5,7 +5,7 @@ import pytest
 
 from data_prep.errors import UserError
 from data_prep.manifest import Row
-from xser_brain import embeddings
+from xser_brain.evaluation import embeddings
 
 
 def row(name, **changes):

@@ -260,7 +260,7 @@ def test_text_model_is_refused(tmp_path):
         hidden_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=9
     )
     transformers.BertModel(config).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="bert model, no speech encoder"):
+    with pytest.raises(UserError, match="bert model, not a known speech encoder"):
         PretrainedEncoder(str(tmp_path))
 
 

@@ -19,11 +19,11 @@ from small import RECIPE, ROOT
 
 from data_prep import corpus, manifest, prepare, standin
 from data_prep.manifest import EMOTIONS
-from xser_brain import spec
 from xser_brain.brain import XSERBrain
-from xser_brain.checkpoints import UNFINISHED
-from xser_brain.experiment import main
-from xser_brain.spec import hparams_sha256
+from xser_brain.cli.train import main
+from xser_brain.training import spec
+from xser_brain.training.checkpoints import UNFINISHED
+from xser_brain.training.spec import hparams_sha256
 
 RUN = Path("ravdess_to_emodb/proposed/ecapa/1")
 COLUMNS = "ID,language,speaker,emotion,predicted,p_neutral,p_happy,p_angry,p_sad,subset"
@@ -94,6 +94,11 @@ def test_run_json(finished, record):
         "languages": {"train": ["en", "ur", "zh"], "target": "de"},
     }
     assert run["system"] == "proposed"
+    assert run["trains_on"] == "all"
+    assert run["objectives"] == ["emotion", "speaker", "supcon"]
+    assert run["labels"] == list(EMOTIONS)
+    assert run["label_set"] == "paper"
+    assert run["metrics"] == {}
     assert run["encoder"]["name"] == "ecapa"
     assert run["seed"] == 1
     assert run["steps"] == 12
@@ -237,7 +242,7 @@ def test_seconds_are_of_the_whole_training(finished, record):
     [
         ("baseline1", {"encoder", "classifier"}),
         ("without_spkadv", {"encoder", "classifier"}),
-        ("without_supcon", {"encoder", "classifier", "adversary"}),
+        ("without_supcon", {"encoder", "classifier", "objectives"}),
         ("upper_bound", {"encoder", "classifier"}),
     ],
 )
@@ -249,10 +254,10 @@ def test_systems(argv, tmp_path, record, capsys, system, modules):
     assert run["zero_shot"] is zero_shot
     (saved,) = (folder / "save").iterdir()
     weights = {path.stem for path in saved.glob("*.ckpt")}
-    assert weights & {"encoder", "classifier", "adversary"} == modules
+    assert weights & {"encoder", "classifier", "objectives"} == modules
     log = (folder / "train_log.txt").read_text()
     assert ("supcon" in log) is (system == "without_spkadv")
-    assert ("speaker" in log) is ("adversary" in modules)
+    assert ("speaker" in log) is ("objectives" in modules)
     subsets = {row["subset"] for row in read_predictions(folder)}
     assert subsets == ({"test", "rest"} if zero_shot else {"test"})
     assert (run["target_all"] is None) is not zero_shot
@@ -341,7 +346,9 @@ def test_another_seed_another_result(finished, argv, tmp_path):
 # Each kills its own process, in the way that a scheduler does.
 KILLED = """
 import os, signal, sys, torch
-from xser_brain import brain, checkpoints, experiment
+from xser_brain import brain
+from xser_brain.cli.train import main
+from xser_brain.training import checkpoints, record
 
 def kill(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -368,9 +375,9 @@ elif where == "before a checkpoint shows":
 elif where == "in the evaluation":
     brain.XSERBrain.predict = kill
 elif where == "before run.json":
-    experiment.draw_confusion = kill
+    record.draw_confusion = kill
 torch.set_num_threads(1)
-sys.exit(experiment.main(sys.argv[2:]))
+sys.exit(main(sys.argv[2:]))
 """
 
 

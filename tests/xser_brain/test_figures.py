@@ -20,7 +20,8 @@ from xser_brain.reports import figures
 from xser_brain.reports.figures import curves, inside, projection, style
 from xser_brain.reports.figures.style import save
 from xser_brain.reports.probes import balanced_sample, probe_rows, probe_run
-from xser_brain.reports.runs import find_runs
+from xser_brain.reports.runs import find_runs, group_runs
+from xser_brain.reports.tables import scores
 
 SYSTEMS = (
     "baseline1",
@@ -84,7 +85,8 @@ def counts(true: np.ndarray, guess: np.ndarray) -> np.ndarray:
 
 def result(true: np.ndarray, guess: np.ndarray) -> dict:
     uar = 100 * recall_score(true, guess, average="macro")
-    return {"uar": uar, "n": len(true), "confusion": counts(true, guess).tolist()}
+    confusion = counts(true, guess).tolist()
+    return {"uar": uar, "n": len(true), "confusion": confusion, "labels": [*EMOTIONS]}
 
 
 def write_run(folder, system, seed=1, target="emodb", **changes):
@@ -102,6 +104,7 @@ def write_run(folder, system, seed=1, target="emodb", **changes):
         "system": system,
         "seed": seed,
         "standin": False,
+        "zero_shot": system != "upper_bound",
         "encoder": {"name": "whisper"},
         "protocol_sha256": "p",
         "hparams_sha256": "h",
@@ -210,13 +213,14 @@ def test_nothing_is_cut_off_or_overlaps(n, runs, monkeypatch):
     systems = runs(SYSTEMS[-n:], seeds=(1, 2))
     title = "meld (+ esd, urdu, cafe) → emodb, wav2vec2-paper, synthetic stand-ins"
     probes = [
-        {"system": s, "seed": 1, "probe": "speaker", "within": w, "accuracy": 60.0,
-         "chance": 9.0, "classes": 11, "n": 99}
+        {"system": s, "zero_shot": s != "upper_bound", "seed": 1, "probe": "speaker",
+         "within": w, "accuracy": 60.0, "chance": 9.0, "classes": 11, "n": 99}
         for s in ("proposed", *systems) for w in ["de", "en", "fr", "ur", "zh"][:n]
     ]  # fmt: skip
     uars = [
-        {"setting": f"meld_to_esd{i}", "system": s, "uar": 99.0, "low": 60.0,
-         "high": 100.0, "n": 12345}
+        {"setting": f"meld_to_esd{i}", "system": s, "zero_shot": s != "upper_bound",
+         "uar": 99.0, "low": 60.0, "high": 100.0, "chance": 25.0, "n": 12345,
+         "unit": "utterances" if i % 2 else "speakers"}
         for s in systems for i in range(n)
     ]  # fmt: skip
     for figure in (
@@ -231,13 +235,23 @@ def test_nothing_is_cut_off_or_overlaps(n, runs, monkeypatch):
 
 
 def test_styles_differ_in_grey_and_in_marker():
-    for styles in (
-        [*style.EMOTION_STYLES.values()],
-        [*style.LANGUAGE_STYLES[:4], style.TARGET_STYLE],
+    seven = (*EMOTIONS, "fear", "disgust", "surprise")
+    for styles, least in (
+        ([*style.label_styles(EMOTIONS).values()], 0.1),
+        ([*style.label_styles(seven).values()], 0.06),
+        ([*style.LANGUAGE_STYLES[:4], style.TARGET_STYLE], 0.1),
     ):
         grey = sorted(np.dot(to_rgb(c), (0.299, 0.587, 0.114)) for c, _ in styles)
-        assert min(np.diff(grey)) > 0.1
+        assert min(np.diff(grey)) > least
         assert len({marker for _, marker in styles}) == len(styles)
+
+
+def test_labels_that_nobody_knows_have_styles_of_their_own():
+    labels = [*style.EMOTION_STYLES, *"abcdef"]
+    styles = style.label_styles(labels)
+    assert [*styles] == labels
+    assert len({colour for colour, _ in styles.values()}) == len(labels)
+    assert len({marker for _, marker in styles.values()}) == len(labels)
 
 
 def _points(axes) -> dict[str, np.ndarray]:
@@ -394,10 +408,12 @@ def test_uar_shows_rows_as_they_are():
         {"setting": "a_to_b", "system": "proposed", "uar": 70.0, "low": 61.0,
          "high": 77.0, "n": 30},
         {"setting": "a_to_b", "system": "upper_bound", "uar": 90.0, "low": None,
-         "high": None, "n": 20},
+         "high": None, "n": 20, "zero_shot": False},
         {"setting": "c_to_b", "system": "baseline1", "uar": 30.0, "low": 9.0,
          "high": 33.0, "n": 10},
     ]  # fmt: skip
+    shared = {"zero_shot": True, "chance": 25.0, "unit": "utterances"}
+    rows = [{**shared, **row} for row in rows]
     figure = figures.draw_uar(rows, "title")
     first, second = figure.get_axes()
     dots = [x.get_xydata() for x in first.get_lines() if x.get_label() == "uar"]
@@ -589,3 +605,95 @@ def test_figure_that_cannot_be_written(runs, tmp_path):
     figure = figures.draw_confusions(runs(["proposed"]), "title")
     with pytest.raises(UserError, match="cannot write"):
         save(figure, tmp_path / "file/a")
+
+
+# --- Systems and labels of one's own
+
+
+def as_six(run: dict) -> dict:
+    """A run's record, of two emotions more that nobody spoke or predicted."""
+    labels = [*EMOTIONS, "fear", "disgust"]
+    run = {**run, "labels": labels, "label_set": "six"}
+    for part in ("target_test", "target_all"):
+        confusion = np.zeros((6, 6), int)
+        confusion[:4, :4] = run[part]["confusion"]
+        run[part] = {**run[part], "labels": labels, "confusion": confusion.tolist()}
+    return run
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_system_that_nobody_knows_is_in_every_figure(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(projection, "project", lambda v, method: v[:, :2])
+    drawn = {}
+    monkeypatch.setattr(
+        figures, "save", lambda f, stem: drawn.setdefault(stem.name, f) and [stem]
+    )
+    own = {"trains_on": "all", "objectives": ["emotion", "spread"]}
+    systems = runs(["proposed", "mine"], **own)
+    figures.draw_all(find_runs(tmp_path / "runs"), tmp_path / "out")
+    assert {*drawn} == NAMES | UARS
+    for name, figure in drawn.items():
+        axes = figure.get_axes()
+        titles = [a.get_title() for a in axes] + [
+            tick.get_text() for a in axes for tick in a.get_yticklabels()
+        ]
+        assert "mine" in [title.split("\n")[0] for title in titles], name
+        assert_readable(figure)
+    assert len(systems["mine"]) == 1
+
+
+def test_a_system_that_was_trained_on_the_target_is_hollow_whatever_its_name(runs):
+    systems = runs(["mine"], zero_shot=False, target_all=None)
+    figure = figures.draw_projection(systems, "title")
+    assert figure.get_axes()[0].get_title() == "mine\n(trained on the target)"
+    assert figures.draw_probes(probe_rows(systems["mine"]), "title") is None
+
+
+def test_objectives_that_nobody_knows_have_curves_of_their_own(runs):
+    systems = runs(["mine", "proposed"])
+    path = systems["mine"][0]["folder"] / "train_log.txt"
+    others = "".join(f", train loss{i}: {i}.0" for i in range(7))
+    path.write_text(path.read_text().replace(", train ce", f"{others}, train ce"))
+    figure = figures.draw_curves(systems, "title")
+    lines = {
+        line.get_label(): (line.get_color(), str(line.get_linestyle()))
+        for line in figure.get_axes()[0].get_lines()
+        if not line.get_label().endswith("seed")
+    }
+    assert {*lines} >= {"train ce", *(f"train loss{i}" for i in range(7))}
+    assert "train loss" not in lines
+    entries = [t.get_text() for legend in figure.legends for t in legend.get_texts()]
+    assert {"emotion", *(f"loss{i}" for i in range(7))} <= {*entries}
+    handles = figure.legends[0].get_lines()
+    looks = {(line.get_color(), str(line._dash_pattern)) for line in handles}
+    assert len(looks) == len(handles)
+    assert_readable(figure)
+
+
+@pytest.mark.filterwarnings("error")
+def test_six_emotions(runs, monkeypatch):
+    monkeypatch.setattr(projection, "project", lambda v, method: v[:, :2])
+    systems = {
+        name: [as_six(run) for run in own]
+        for name, own in runs(["baseline2", "proposed"]).items()
+    }
+    (group,) = group_runs([run for own in systems.values() for run in own])
+    assert group.title == (
+        "ravdess (+ esd) → emodb, whisper, "
+        "label set six (neutral, happy, angry, sad, fear, disgust)"
+    )
+    confusions = figures.draw_confusions(systems, group.title)
+    for axes in confusions.get_axes()[:2]:
+        ticks = [text.get_text() for text in axes.get_xticklabels()]
+        assert ticks == group.labels or tuple(ticks) == group.labels
+        assert axes.get_images()[0].get_array().shape == (6, 6)
+    projected = figures.draw_projection(systems, group.title)
+    legend = [text.get_text() for text in projected.legends[0].get_texts()]
+    assert tuple(legend) == group.labels
+    rows = figures.uar_rows(scores([group], "target_all"))
+    uars = figures.draw_uar(rows, group.title)
+    assert uars.get_axes()[0].get_lines()[0].get_xdata()[0] == pytest.approx(100 / 6)
+    assert "chance (16.67 %)" in uars._supxlabel.get_text().replace("\n", " ")
+    assert "interval over speakers" in uars._supxlabel.get_text().replace("\n", " ")
+    for figure in (confusions, projected, uars):
+        assert_readable(figure)

@@ -12,10 +12,11 @@ import pytest
 from small import RECIPE, ROOT, TINY
 
 from data_prep.errors import UserError
-from xser_brain import grid
 from xser_brain.cli import main
-from xser_brain.protocol import PAPER_SETTINGS, SYSTEMS
-from xser_brain.spec import settle
+from xser_brain.grids import grid
+from xser_brain.protocol import PAPER_SETTINGS
+from xser_brain.reports.paper import paper_systems
+from xser_brain.training.spec import settle
 
 GRIDS = ("paper.yaml", "tuning.yaml", "leave_one_out/grid.yaml")
 
@@ -51,7 +52,7 @@ def test_the_papers_grid_is_table_1():
         tree = ruamel.yaml.YAML(typ="safe").load("\n".join(lines[:8]))
         found.append(settle({**tree, **changes}))
     assert found == list(PAPER_SETTINGS.values())
-    assert chosen.systems == tuple(SYSTEMS)
+    assert chosen.systems == paper_systems()
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -157,7 +158,7 @@ def test_two_cells_in_one_folder(write, standins, tmp_path, capsys):
 
 def start(path: Path, *args: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "xser_brain.cli", "grid", str(path), "--jobs=2", *args],
+        [sys.executable, "-m", "xser_brain", "grid", str(path), "--jobs=2", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,12 +1,20 @@
 """Recipes: pieces, flat overrides, and no silent typo."""
 
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from small import RECIPE, ROOT
 
 from data_prep.errors import UserError
-from xser_brain.hparams import load, parse_overrides, resolve
+from xser_brain.training.hparams import (
+    load,
+    parse_arguments,
+    parse_overrides,
+    resolve,
+)
 
 RECIPES = sorted(ROOT.glob("recipes/*/hparams/*.yaml"))
 
@@ -17,10 +25,12 @@ def settings(recipe, **overrides) -> dict:
 
 @pytest.fixture
 def recipe(tmp_path):
-    """A recipe of one's own, beside pieces of its own."""
+    """A recipe of one's own, beside pieces of its own and the file of a system."""
+    system = tmp_path / "system.yaml"
+    system.write_text("trains_on: all\nobjectives: {}\n")
 
     def write(text: str, **pieces: str) -> Path:
-        for name, content in {"run": "seed: 1\nsystem: proposed\n", **pieces}.items():
+        for name, content in {"run": f"seed: 1\nsystem: {system}\n", **pieces}.items():
             (tmp_path / f"{name}.yaml").write_text(content)
         path = tmp_path / "recipe.yaml"
         path.write_text(text)
@@ -72,7 +82,7 @@ def test_override_of_a_top_level_key():
 
 def test_indented_override_of_a_piece(recipe):
     path = recipe("run: !include:run.yaml\n  seed: 5\n")
-    assert settings(path)["run"] == {"seed": 5, "system": "proposed"}
+    assert settings(path)["run"] == {"seed": 5, "system": "system"}
     assert settings(path, seed=6)["run"]["seed"] == 6
 
 
@@ -90,8 +100,277 @@ def test_a_key_of_ones_own_may_be_referred_to(recipe):
 
 
 def test_reference_into_a_piece(recipe):
-    path = recipe("run: !include:run.yaml\n  seed: 3\nsource: !ref <run[system]>\n")
-    assert settings(path)["source"] == "proposed"
+    path = recipe("run: !include:run.yaml\n  seed: 3\nsource: !ref <run[seed]>\n")
+    assert settings(path)["source"] == 3
+
+
+# --- Objects in place of others
+
+
+@pytest.fixture
+def beside(tmp_path, monkeypatch):
+    """A Python file that recipes and systems may name, for this test alone."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "beside_recipes.py").write_text(
+        """
+import torch
+from xser_brain.objectives import LanguageAwareSupCon, Objective
+from xser_brain.training.selection import Selection
+
+class MySupCon(LanguageAwareSupCon):
+    pass
+
+class Spread(Objective):
+    def __init__(self, power=1, **options):
+        super().__init__(**options)
+        self.power = power
+
+class Best(Selection):
+    pass
+"""
+    )
+    yield "beside_recipes"
+    sys.modules.pop("beside_recipes", None)
+
+
+@pytest.fixture
+def edited(tmp_path):
+    """The recipe, with lines indented below its `!include:` of a block."""
+
+    def write(more: str = "", **below: str) -> Path:
+        lines = RECIPE.read_text().splitlines()
+        for block, text in below.items():
+            place = next(i for i, line in enumerate(lines) if line.startswith(block))
+            lines[place + 1 : place + 1] = ["  " + line for line in text.splitlines()]
+        path = tmp_path / "edited.yaml"
+        path.write_text("\n".join([*lines, more, ""]))
+        return path
+
+    return write
+
+
+def test_a_class_of_ones_own_takes_the_place_of_ours(edited, beside):
+    path = edited(objectives=f"supcon: !new:{beside}.MySupCon\n  temperature: 0.3")
+    values = settings(path)
+    supcon = values["system"]["objectives"]["supcon"].loss
+    assert type(supcon).__name__ == "MySupCon"
+    assert supcon.temperature == 0.3
+    assert supcon.language_weight == 2.5  # by its own default: nothing of ours is left
+    assert values["objectives"]["supcon"] is supcon
+    path = edited(objectives=f"supcon: !new:{beside}.MySupCon")
+    assert type(settings(path)["objectives"]["supcon"]).__name__ == "MySupCon"
+    assert settings(path)["objectives"]["supcon"].temperature == 0.07
+
+
+def test_another_optimiser_takes_the_place_of_ours(edited):
+    path = edited(training="optimizer: !name:torch.optim.SGD\n  lr: 0.5")
+    optimizer = settings(path)["training"]["optimizer"]
+    assert optimizer.func is torch.optim.SGD
+    assert optimizer.keywords == {"lr": 0.5}
+    path = edited(
+        training="optimizer: !name:torch.optim.SGD\n  lr: !ref <learning_rate>"
+    )
+    assert settings(path, learning_rate=0.2)["training"]["optimizer"].keywords == {
+        "lr": 0.2
+    }
+    path = edited(training="optimizer: !name:torch.optim.SGD")
+    assert settings(path)["training"]["optimizer"] is torch.optim.SGD
+
+
+def test_arguments_of_an_object_are_replaced_without_its_class(edited):
+    path = edited(training="optimizer:\n  weight_decay: 0.5")
+    optimizer = settings(path)["training"]["optimizer"]
+    assert optimizer.func is torch.optim.AdamW
+    assert optimizer.keywords == {"lr": 0.001, "weight_decay": 0.5}
+    path = edited(objectives="emotion:\n  label_smoothing: 0.1")  # it has none there
+    emotion = settings(path)["system"]["objectives"]["emotion"]
+    assert (type(emotion).__name__, emotion.label_smoothing) == ("CrossEntropy", 0.1)
+
+
+def given(*args: str) -> dict:
+    """Overrides as a command line gives them."""
+    return parse_arguments([str(RECIPE), *args])[2]
+
+
+def test_run_options_are_told_from_overrides():
+    recipe, run_opts, overrides = parse_arguments(
+        ["--device=cpu", "x.yaml", "--seed", "3", "--precision", "fp16", "--overwrite",
+         "--noprogressbar", "--results=/a=b c", "--prec=1", "--steps=4"]
+    )  # fmt: skip
+    assert recipe == "x.yaml"
+    assert (run_opts["device"], run_opts["precision"]) == ("cpu", "fp16")
+    assert run_opts["noprogressbar"] is True
+    assert run_opts["optimizer_step_limit"] is None
+    assert overrides == {
+        "seed": 3, "overwrite": None, "results": "/a=b c", "prec": 1, "steps": 4
+    }  # fmt: skip
+
+
+def test_tagged_overrides(beside):
+    values = settings(
+        RECIPE,
+        **given(
+            "--optimizer=!name:torch.optim.SGD",
+            f"--objectives.supcon=!new:{beside}.MySupCon",
+            f"--selection=!new:{beside}.Best",
+        ),
+    )
+    assert values["training"]["optimizer"] is torch.optim.SGD
+    supcon = values["system"]["objectives"]["supcon"].loss
+    assert type(supcon).__name__ == "MySupCon"
+    assert type(values["training"]["selection"]).__name__ == "Best"
+    values = settings(RECIPE, **given("--optimizer=!name:torch.optim.SGD {lr: 0.5}"))
+    assert values["training"]["optimizer"].keywords == {"lr": 0.5}
+
+
+# --- Overrides with dots
+
+
+def test_dotted_overrides():
+    values = settings(
+        RECIPE,
+        **given(
+            "--objectives.supcon.temperature=0.2",
+            "--training.optimizer.weight_decay=0.3",
+            "--run.seed=7",
+            "--model.width=11",
+        ),
+    )
+    assert values["objectives"]["supcon"].temperature == 0.2
+    assert values["system"]["objectives"]["supcon"].loss.temperature == 0.2
+    assert values["objectives"]["temperature"] == 0.07  # which it no longer refers to
+    assert values["training"]["optimizer"].keywords["weight_decay"] == 0.3
+    assert values["training"]["weight_decay"] == 0.01
+    assert values["run"]["seed"] == 7
+    assert values["model"]["width"] == 11
+
+
+def test_dotted_override_of_an_argument_that_is_left_to_its_default():
+    values = settings(RECIPE, **{"objectives.speaker.projection": 8})
+    assert values["system"]["objectives"]["speaker"].projection == 8
+    # Also of an object without any argument in the recipe.
+    values = settings(RECIPE, **{"objectives.emotion.label_smoothing": 0.1})
+    assert values["system"]["objectives"]["emotion"].label_smoothing == 0.1
+
+
+def test_dotted_overrides_into_a_system(recipe, beside, tmp_path):
+    (tmp_path / "mine.yaml").write_text(
+        "trains_on: all\nsampler: random\nobjectives:\n"
+        f"  spread: !new:{beside}.Spread\n    weight: 0.1\n  bare: !new:{beside}.Spread\n"
+    )
+    mine = str(tmp_path / "mine.yaml")
+    for name in ("system.objectives.spread.weight", "objectives.spread.weight"):
+        values = settings(RECIPE, system=mine, **{name: 0.5})
+        assert values["system"]["objectives"]["spread"].weight == 0.5
+    values = settings(RECIPE, system=mine, **{"system.objectives.bare.power": 3})
+    assert values["system"]["objectives"]["bare"].power == 3
+    values = settings(RECIPE, system=mine, **{"system.sampler": "hierarchical"})
+    assert values["system"]["sampler"] == "hierarchical"
+
+
+@pytest.mark.parametrize(
+    ("key", "near"),
+    [
+        ("objectives.supcn.temperature", "objectives.supcon.temperature"),
+        ("training.optimzer.lr", "training.optimizer.lr"),
+        ("rum.seed", "run.seed"),
+        ("run.sede", "seed"),
+        ("system.objectives.spredd.weight", "system.objectives.speaker"),
+    ],
+)
+def test_unknown_path_names_the_nearest(key, near):
+    refused(f"unknown key '{key.split('.')[-1] if near == 'seed' else key}'.*"
+            f"did you mean {near}", RECIPE, **{key: 1})  # fmt: skip
+
+
+def test_an_argument_that_a_class_does_not_take():
+    text = resolve(RECIPE, {"objectives.supcon.temprature": 0.2})
+    with pytest.raises(UserError, match="cannot be built.*temprature") as error:
+        load(text)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ("seed", "seed"),
+        ("seed", "run.seed"),
+        ("objectives.alpha", "alpha"),
+        ("system", "run.system"),
+    ],
+)
+def test_an_option_given_twice(keys):
+    with pytest.raises(UserError, match="is given twice.*: give it once") as error:
+        resolve(RECIPE, given(f"--{keys[0]}=1", f"--{keys[1]}=2"))
+    assert f"--{keys[1]}" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# --- Blocks of one's own, and where pieces lie
+
+
+def test_a_block_of_ones_own(edited):
+    path = edited("mine:\n  rate: 0.25\n", training="learning_rate: !ref <mine[rate]>")
+    assert settings(path)["training"]["optimizer"].keywords["lr"] == 0.25
+    assert settings(path, rate=0.5)["training"]["learning_rate"] == 0.5
+    assert settings(path, **{"mine.rate": 0.5})["mine"] == {"rate": 0.5}
+
+
+def test_a_block_of_ones_own_from_a_file(edited, tmp_path):
+    (tmp_path / "block.yaml").write_text("rate: 0.25\ndouble: !ref <rate> * 2\n")
+    rate = "learning_rate: !ref <mine[double]>"
+    path = edited("mine: !include:block.yaml", training=rate)
+    assert settings(path)["training"]["learning_rate"] == 0.5
+    assert settings(path, rate=1.0)["training"]["learning_rate"] == 2.0
+
+
+def test_a_system_refers_to_blocks(edited, tmp_path):
+    """At any depth, and to what an override makes of them."""
+    (tmp_path / "mine.yaml").write_text(
+        """
+trains_on: all
+objectives:
+  emotion: !ref <objectives[emotion]>
+  both: !new:xser_brain.objectives.Memory
+    loss: !new:xser_brain.objectives.LanguageAwareSupCon
+      temperature: !ref <objectives[temperature]>
+      weight: !ref <mine[weight]>
+    size: !ref <training[batch_size]> * 2
+"""
+    )
+    path = edited("mine:\n  weight: 0.4\n")
+    values = settings(path, system=str(tmp_path / "mine.yaml"), temperature=0.3)
+    both = values["system"]["objectives"]["both"]
+    assert (both.loss.temperature, both.weight, both.size) == (0.3, 0.4, 72)
+    assert values["system"]["objectives"]["emotion"] is values["objectives"]["emotion"]
+
+
+def test_pieces_of_the_installed_recipes(edited, tmp_path):
+    """A recipe beside which there is no common/ has that of the installation."""
+    assert not (tmp_path / "../../common").resolve().exists()
+    values, ours = settings(edited(), demo=True), settings(RECIPE, demo=True)
+    assert values["training"]["steps"] == ours["training"]["steps"]
+    assert values["system"]["objectives"].keys() == ours["system"]["objectives"].keys()
+    assert values["model"]["width"] == ours["model"]["width"]
+
+
+def test_an_own_common_comes_first(tmp_path):
+    folder = tmp_path / "recipes/x/hparams"
+    folder.mkdir(parents=True)
+    shutil.copytree(ROOT / "recipes/common", tmp_path / "recipes/common")
+    systems = tmp_path / "recipes/common/systems"
+    (systems / "mine.yaml").write_text((systems / "baseline1.yaml").read_text())
+    shutil.copy(RECIPE, folder)
+    values = settings(folder / RECIPE.name, system="mine")
+    assert values["system"]["trains_on"] == "source"
+    refused("unknown system 'mine': use one of baseline1", RECIPE, system="mine")
+
+
+def test_resolved_text_is_plain_hyperpyyaml():
+    from hyperpyyaml import load_hyperpyyaml
+
+    text = resolve(RECIPE, {"demo": True, "system": "proposed"})
+    assert load_hyperpyyaml(text)["system"]["objectives"]["supcon"].size == 0
 
 
 @pytest.mark.parametrize(
@@ -266,7 +545,7 @@ def test_dangling_reference(recipe):
     [
         "optimizer: !new:no.such.Thing",
         "optimizer: !new:torch.optim.NoSuch",
-        "optimizer: !new:xser_brain.model.EmbeddingHead {wrong: 1}",
+        "optimizer: !new:xser_brain.head.EmbeddingHead {wrong: 1}",
     ],
 )
 def test_what_cannot_be_built_is_a_users_error(recipe, line):
@@ -274,3 +553,10 @@ def test_what_cannot_be_built_is_a_users_error(recipe, line):
     with pytest.raises(UserError, match="cannot be built") as error:
         load(text)
     assert "\n" not in str(error.value)
+
+
+def test_a_checkout_may_lie_anywhere(tmp_path):
+    folder = tmp_path / "a copy of Jörg's, #2"
+    shutil.copytree(ROOT / "recipes", folder, ignore=shutil.ignore_patterns("results"))
+    moved = folder / RECIPE.relative_to(ROOT / "recipes")
+    assert resolve(moved, {"demo": True}) == resolve(RECIPE, {"demo": True})

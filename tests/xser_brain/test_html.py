@@ -81,24 +81,26 @@ class Page(HTMLParser):
         return " ".join(element["text"].split())
 
 
-def write_run(folder, system="proposed", seed=1, n=40, name="emodb-{}", **changes):
+def write_run(
+    folder, system="proposed", seed=1, n=40, name="emodb-{}", labels=EMOTIONS, **changes
+):
     """A made-up finished run; gives true and predicted emotions and probabilities."""
     rng = np.random.default_rng(seed)
     folder = folder / f"ravdess_to_emodb/{system}/whisper/{seed}"
     folder.mkdir(parents=True)
-    true = np.arange(n) % len(EMOTIONS)
-    probabilities = rng.dirichlet(np.full(4, 0.5), n).round(6)
+    true = np.arange(n) % len(labels)
+    probabilities = rng.dirichlet(np.full(len(labels), 0.5), n).round(6)
     predicted = probabilities.argmax(1)
     with (folder / "predictions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
-        names = [f"p_{emotion}" for emotion in EMOTIONS]
+        names = [f"p_{label}" for label in labels]
         writer.writerow(
             ["ID", "language", "speaker", "emotion", "predicted", *names, "subset"]
         )
         for i in range(n):
             writer.writerow(
                 [name.format(f"{i:03}"), "de", f"emodb-{i % SPEAKERS}"]
-                + [EMOTIONS[true[i]], EMOTIONS[predicted[i]], *probabilities[i]]
+                + [labels[true[i]], labels[predicted[i]], *probabilities[i]]
                 + ["rest" if i >= 10 else "test"]
             )
     seen = {"corpora": ["ravdess"], "languages": ["en"]}
@@ -122,7 +124,8 @@ def write_run(folder, system="proposed", seed=1, n=40, name="emodb-{}", **change
         "steps": 1400 + seed,
         "seconds": 100.0 * seed,
         "peak_memory_mb": 1094.9,
-        "target_test": {"n": 10},
+        "zero_shot": system != "upper_bound",
+        "target_test": {"n": 10, "labels": list(labels)},
         "target_all": {"n": n},
         "audit": {
             **dict.fromkeys(html.BEFORE_TEST, seen),
@@ -271,6 +274,32 @@ def test_confusions_and_recall_are_means_over_seeds(tmp_path, made):
     assert found == ["proposed", *values, "3", "43", "the whole target"]
     framed = [e for e in page.all("td") if "right" in e.get("class", "").split()]
     assert len(framed) == len(EMOTIONS)
+
+
+def test_a_system_and_labels_that_nobody_knows(tmp_path, made):
+    labels = ("calm", "boredom", "pride")
+    own = {
+        "labels": labels, "label_set": "mild", "trains_on": "all",
+        "objectives": ["emotion", "spread"],
+    }  # fmt: skip
+    write_run(tmp_path, "mine", **own)
+    write_run(tmp_path, "bound", zero_shot=False, **own)
+    page = made()
+    assert any(
+        "label set mild (calm, boredom, pride)" in page.text(e) for e in page.all("h2")
+    )
+    tables = page.tables()
+    head, *rows = tables["How many utterances of each emotion are recognised"]
+    assert head[1:4] == [*labels] and [row[0] for row in rows] == ["bound", "mine"]
+    caption = next(name for name in tables if name.startswith("mine, UAR"))
+    assert [row[0] for row in tables[caption][2:]] == [*labels]
+    assert {row[1] for row in tables["Runs"][1:]} == {"bound", "mine"}
+    assert "Most confidently wrong, mine" in tables
+    text = zero_shot(page)
+    assert "1 record of 1 zero-shot run confirms it" in text
+    assert "bound is trained on the target's own training part" in text
+    facts = {page.text(element) for element in page.all("dd")}
+    assert {"emotion, spread", "all"} <= facts
 
 
 def test_a_system_that_heard_the_target_is_scored_on_its_test_part(tmp_path, made):
@@ -423,7 +452,7 @@ def test_what_cannot_be_heard_is_said(sounding, made):
     assert table[2][-1].startswith("does not decode")
     assert table[3][-1] == table[4][-1] == "not on disk"
     assert len(clips(page)) == 4
-    assert any("written anew since" in note["text"] for note in page.all("p"))
+    assert any("has changed since" in note["text"] for note in page.all("p"))
 
 
 @pytest.mark.parametrize("damage", ["no file", "no sidecar", "damaged"])
@@ -541,7 +570,8 @@ def score(**changes) -> SimpleNamespace:
         **{
             "setting": "ravdess_to_emodb", "encoder": "whisper", "system": "proposed",
             "subset": "target_all", "standin": False, "n": 40,
-            "uar": 70.0, "uar_low": 60.0, "uar_high": 80.0, **changes,
+            "uar": 70.0, "uar_low": 60.0, "uar_high": 80.0, "unit": "speakers",
+            "zero_shot": True, "label_set": "", "classes": 4, **changes,
         }
     )  # fmt: skip
 
@@ -579,8 +609,11 @@ def test_figures_are_in_the_page_with_words_for_all(tmp_path, monkeypatch):
     bars = {
         "setting": "ravdess_to_emodb",
         "system": "proposed",
+        "zero_shot": True,
         "low": 60.0,
         "high": 80.0,
+        "chance": 25.0,
+        "unit": "speakers",
     }
     assert calls == [
         ("uar", [{**bars, "uar": 70.0, "n": 40}], "whisper, the whole target"),

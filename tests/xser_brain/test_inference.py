@@ -118,10 +118,10 @@ def test_unsigned_bytes_have_their_middle_at_128():
 @pytest.mark.parametrize(
     ("item", "rate", "said"),
     [
-        (7, None, "int is no recording"),
-        (np.zeros((2, 2, 2)), 16000, "ndarray is no recording"),
-        (np.zeros(0), 16000, "ndarray is no recording"),
-        (np.array(["a"]), 16000, "ndarray is no recording"),
+        (7, None, "int is not a recording"),
+        (np.zeros((2, 2, 2)), 16000, "ndarray is not a recording"),
+        (np.zeros(0), 16000, "ndarray is not a recording"),
+        (np.array(["a"]), 16000, "ndarray is not a recording"),
         (np.ones(99), None, "sample_rate is None"),
         (np.ones(99), -1, "sample_rate is -1"),
     ],
@@ -536,7 +536,7 @@ def test_output_appears_when_it_is_whole(predict, clips, tmp_path, monkeypatch):
         ([".", "--device=cuda:77"], "cannot use device 'cuda:77'"),
         ([".", "--device=abacus"], "cannot use device 'abacus'"),
         ([".", "--speakers=x"], "--speakers is for --normalise=speaker"),
-        ([".", "--normalise=speaker", "--speakers=("], "is no pattern"),
+        ([".", "--normalise=speaker", "--speakers=("], "is not a pattern"),
         ([".", "--normalise=speaker", "--speakers=x"], "has no group"),
         ([".", "--normalise=speaker", "--speakers=no.csv"], "cannot be read as CSV"),
         (["."], "no audio files in ."),
@@ -550,7 +550,7 @@ def test_mistakes_are_named(predict, args, said, tmp_path, monkeypatch):
 
 
 def test_a_reader_that_has_read_enough_ends_it(small, clips):
-    command = [sys.executable, "-m", "xser_brain.cli", "predict", small[0]]
+    command = [sys.executable, "-m", "xser_brain", "predict", small[0]]
     command += [*[clips] * 3, "--noprogressbar"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -570,3 +570,13 @@ def test_names_that_are_no_utf8_keep_their_bytes(small, clips, tmp_path):
     args = [str(small[0]), str(tmp_path), "--format=csv", f"--output={out}"]
     assert main(["predict", *args]) == 0
     assert b"caf\xe9.wav" in out.read_bytes()
+
+
+def test_the_command_says_where_the_encoder_comes_from(
+    small_encoder, python, clips, tmp_path
+):
+    source = small_encoder("wav2vec2")
+    folder, _ = exported(tmp_path / "m", source)
+    code = "import sys; from xser_brain.cli import main; sys.exit(main())"
+    done = python(code, "predict", str(folder), str(clips / "a/02.wav"))
+    assert f"pretrained encoder: {source}" in done.stderr

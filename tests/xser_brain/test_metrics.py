@@ -1,23 +1,18 @@
-"""Metrics against scikit-learn, and the summary of run.json."""
+"""Metrics against scikit-learn."""
 
-import json
 import warnings
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from data_prep.errors import UserError
-from xser_brain.metrics import (
+from xser_brain.evaluation.metrics import (
     accuracy,
     confusion_matrix,
     macro_f1,
     recalls,
-    summarise,
     uar,
 )
-
-LABELS = ("neutral", "happy", "angry", "sad")
 
 
 def predictions(n=60, classes=4, seed=0, true_classes=None):
@@ -75,55 +70,14 @@ def test_a_class_out_of_range_is_refused(pair):
         confusion_matrix(*pair, 4)
 
 
-def test_summary_of_a_known_case():
-    true = [0, 0, 0, 0, 1, 1, 2, 2]  # no sad one
-    predicted = [0, 0, 0, 1, 1, 1, 3, 2]
-    speakers = ["a", "a", "b", "b", "a", "b", "a", "b"]
-    summary = summarise(true, predicted, speakers, LABELS, seed=1)
-    assert summary["uar"] == pytest.approx((75 + 100 + 50) / 3)
-    assert summary["macro_f1"] == pytest.approx(100 * (6 / 7 + 4 / 5 + 2 / 3) / 3)
-    assert summary["accuracy"] == 75 and summary["n"] == 8
-    recall = {"neutral": 75.0, "happy": 100.0, "angry": 50.0, "sad": None}
-    assert summary["recall"] == recall
-    assert summary["confusion"] == [
-        [3, 1, 0, 0],
-        [0, 2, 0, 0],
-        [0, 0, 1, 1],
-        [0, 0, 0, 0],
-    ]
-    assert summary["labels"] == list(LABELS) and summary["absent"] == ["sad"]
-    for metric in ("uar", "macro_f1"):
-        low, high = summary["ci95"][metric]
-        assert 0 <= low < summary[metric] < high <= 100
-    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert summary == summarise(true, predicted, speakers, LABELS, seed=1)
-
-
-def test_all_right_has_no_spread():
-    summary = summarise([0, 1, 2, 3] * 5, [0, 1, 2, 3] * 5, list("abcde") * 4, LABELS)
-    whole = {"uar": [100, 100], "macro_f1": [100, 100]}
-    assert summary["uar"] == summary["macro_f1"] == summary["accuracy"] == 100
-    assert summary["ci95"] == summary["ci95_speaker"] == whole
-
-
-@pytest.mark.parametrize(("speakers", "interval"), [(1, False), (4, False), (5, True)])
-def test_few_speakers_have_no_speaker_interval(speakers, interval):
-    names = [f"s{i % speakers}" for i in range(20)]
-    summary = summarise([0, 1] * 10, [0, 1, 0, 0] * 5, names, LABELS)
-    assert (summary["ci95_speaker"] is not None) == interval
-    assert summary["ci95"] is not None
-
-
-def test_alike_utterances_of_a_speaker_widen_the_interval():
-    """Half the speakers always right, half always wrong: speakers are what varies."""
-    speakers = np.repeat(np.arange(8), 40)
-    true = np.tile([0, 1, 2, 3], 80)
-    predicted = np.where(speakers % 2, true, (true + 1) % 4)
-    summary = summarise(true, predicted, speakers.astype(str), LABELS)
-    widths = [np.ptp(summary[name]["uar"]) for name in ("ci95", "ci95_speaker")]
-    assert widths[0] < 15 and widths[1] > 50
-
-
-def test_nothing_to_summarise():
-    with pytest.raises(UserError, match="no utterance"):
-        summarise([], [], [], LABELS)
+def test_several_runs_and_units_are_counted_apart():
+    true, predicted = predictions(40)
+    runs = np.stack([predicted, np.roll(predicted, 3), true])
+    unit = np.arange(40) % 5
+    confusions = confusion_matrix(true, runs, 4, unit)
+    assert confusions.shape == (5, 3, 4, 4)
+    for k, r in np.ndindex(5, 3):
+        own = unit == k
+        expected = sk.confusion_matrix(true[own], runs[r][own], labels=range(4))
+        np.testing.assert_array_equal(confusions[k, r], expected)
+    np.testing.assert_array_equal(confusion_matrix(true, runs, 4), confusions.sum(0))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from xser_brain.model import EmbeddingHead
+from xser_brain.head import EmbeddingHead
 
 
 def test_single_layer_without_projection_is_the_vector_itself():

@@ -5,9 +5,9 @@ import shutil
 import pytest
 from small import ROOT
 
-from xser_brain import spec
 from xser_brain.cli import main
-from xser_brain.experiment import main as train
+from xser_brain.cli.train import main as train
+from xser_brain.training import spec
 
 
 @pytest.fixture
@@ -48,6 +48,22 @@ def test_a_folder_that_is_there_keeps_its_files(recipes):
     assert (recipes / "en_de/README.md").read_text() == before
 
 
+def test_in_an_empty_folder(tmp_path, monkeypatch, capsys):
+    """Pieces that are not beside it are those of the package."""
+    monkeypatch.chdir(tmp_path)
+    assert new(".", "urdu", "esd", "emodb") == 0
+    path = tmp_path / "ur_de/hparams/urdu_to_emodb.yaml"
+    assert spec.describe(path, {"demo": True}).hparams["training"]["steps"] == 300
+    assert new(".", "urdu", "esd", "cafe", "--encoder=mine") == 2
+    assert "ecapa, hubert" in capsys.readouterr().err
+    piece = tmp_path / "common/encoders/mine.yaml"
+    piece.parent.mkdir(parents=True)
+    piece.write_text((ROOT / "recipes/common/encoders/ecapa.yaml").read_text())
+    assert new(".", "urdu", "esd", "cafe", "--encoder=mine") == 0
+    path = tmp_path / "ur_fr/hparams/urdu_to_cafe.yaml"
+    assert "build" in spec.describe(path, {}).hparams["model"]
+
+
 @pytest.mark.parametrize(
     ("parts", "more", "message"),
     [
@@ -56,7 +72,6 @@ def test_a_folder_that_is_there_keeps_its_files(recipes):
         (("ravdess", "urdu", "cremad"), (), "of the target's language"),
         (("urdu", "urdu", "emodb"), (), "named twice"),
         (("urdu", "esd", "emodb"), ("--encoder=bert",), "unknown encoder 'bert'"),
-        (("urdu", "esd", "emodb"), ("--recipes=/tmp",), "holds no common/"),
     ],
 )
 def test_mistakes(recipes, capsys, parts, more, message):

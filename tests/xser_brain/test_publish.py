@@ -19,9 +19,9 @@ from models import record as some_record
 from data_prep import corpus
 from data_prep.errors import UserError
 from xser_brain import cli
-from xser_brain import export as export_module
-from xser_brain.export import bundle, export
-from xser_brain.publish import assemble
+from xser_brain.models import export as export_module
+from xser_brain.models.export import bundle, export
+from xser_brain.models.publish import assemble
 
 FILES = {"model.safetensors", "config.json", "README.md", "hyperparams.yaml"}
 ENCODER = {
@@ -298,12 +298,12 @@ def test_an_encoder_in_another_place(hub, publish, adapted, tmp_path):
 
 def test_an_encoder_of_the_hub_stays_pinned(hub, publish, adapted, encoder_on_hub):
     folder, _, source = adapted
-    model, maker = build(source)
+    model = build(source)
     sha, _ = hub.repos[encoder_on_hub].commit("main")
     model.encoder.source = encoder_on_hub
     model.encoder.core.model.config._commit_hash = sha
     own = folder.with_name("pinned")
-    export(own, model, maker, False, some_record())
+    export(own, model, False, some_record())
     said = publish(own, "me/pinned", "--dry_run", code=2)
     assert "not in the cache of this machine" in said
     assert not hub.asked
@@ -322,7 +322,7 @@ def test_an_encoder_that_tells_a_path_is_not_published(hub, publish, adapted, tm
     (source / "config.json").write_text(json.dumps(config))
     own = exported(tmp_path / "m", source)[0]
     said = publish(own, "me/tells", "--whole", code=2)
-    assert "would tell a path of this machine (/home/someone/data)" in said
+    assert "would publish a path of this machine (/home/someone/data)" in said
     assert not hub.asked
 
 
@@ -330,7 +330,7 @@ def test_an_encoder_that_is_not_on_the_hub(hub, publish, adapted, plain):
     said = publish(adapted[0], "me/nowhere", "--encoder=them/nothing@v1", code=2)
     assert "--encoder=them/nothing@v1 is not on the hub" in said
     assert "me/nowhere" not in hub.repos
-    assert "is no name on the hub" in publish(
+    assert "is not a name on the hub" in publish(
         adapted[0], "me/nowhere", "--encoder=/a/folder", code=2
     )
     assert "has no pretrained encoder" in publish(
@@ -372,7 +372,7 @@ def test_an_earlier_dry_run_is_replaced_and_nothing_else(
     for output, reason in (
         ("dry", "more than an earlier dry run"),
         ("folder", "more than an earlier dry run"),
-        ("file", "is no folder"),
+        ("file", "is not a folder"),
         ("m/model", "is where the model lies"),
         ("m", "is where the model lies"),
         ("m/model/sub", "is where the model lies"),
@@ -394,10 +394,10 @@ def test_an_earlier_dry_run_is_replaced_and_nothing_else(
     ("repo", "options", "reason"),
     [
         ("name", [], "write it as OWNER/NAME"),
-        ("a/b/c", [], "is no name of a repository"),
-        ("me/a--b", [], "is no name of a repository"),
-        ("me/x", ["--revision=a b"], "is no name of a branch"),
-        ("me/x", ["--licence=CC BY"], "is no licence of the hub"),
+        ("a/b/c", [], "is not the name of a repository"),
+        ("me/a--b", [], "is not the name of a repository"),
+        ("me/x", ["--revision=a b"], "is not the name of a branch"),
+        ("me/x", ["--licence=CC BY"], "is not a licence of the hub"),
     ],
 )
 def test_names_that_the_hub_refuses(hub, publish, plain, repo, options, reason):
@@ -483,7 +483,7 @@ def test_what_would_be_pushed_is_loaded_first(plain, tmp_path, monkeypatch):
         export_module.write(folder, *args, **kwargs)
         (folder / "model.safetensors").write_bytes(b"not what was written")
 
-    monkeypatch.setattr("xser_brain.publish.write", write)
+    monkeypatch.setattr("xser_brain.models.publish.write", write)
     with pytest.raises(UserError, match="is damaged"):
         assemble(plain[0], tmp_path / "staged", "me/x")
 
@@ -524,10 +524,10 @@ def test_the_hub_reads_the_figures_from_the_card(finished, record, xser, hub):
 
 
 def test_a_free_corpus_is_not_called_restricted_nor_an_unknown_one_free(tmp_path):
-    model, maker = build()
+    model = build()
     facts = some_record() | {"standin": False, "zero_shot": False}
     facts["audit"]["training"]["corpora"] = ["jlcorpus", "mine", "tess"]
-    export(tmp_path / "m", model, maker, False, facts)
+    export(tmp_path / "m", model, False, facts)
     text = (tmp_path / "m/README.md").read_text()
     note = text.partition("## Licence")[2].partition("##")[0]
     assert corpus.get("tess").title in note

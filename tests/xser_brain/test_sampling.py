@@ -10,7 +10,7 @@ import pytest
 from speechbrain.utils.checkpoints import Checkpointer
 
 from data_prep.errors import UserError
-from xser_brain.sampling import HierarchicalBatches, RandomBatches
+from xser_brain.data.sampling import HierarchicalBatches, RandomBatches
 
 LANGUAGES = ("cs", "de", "en", "fr", "ur")
 EMOTIONS = ("neutral", "happy", "angry", "sad")
@@ -368,8 +368,12 @@ def test_hierarchical_errors(arguments, message):
 def test_empty_cell():
     sizes = even(LANGUAGES[:3], 3)
     del sizes["de", "sad"]
-    with pytest.raises(UserError, match="'de'.*'sad': add some"):
-        HierarchicalBatches(*corpus(sizes, 2))
+    columns = corpus(sizes, 2)
+    for batch in HierarchicalBatches(*columns, n_emotions=len(EMOTIONS), batches=20):
+        cells = Counter((columns[0][i], columns[1][i]) for i in batch)
+        assert ("de", "sad") not in cells
+        assert set(cells.values()) == {3}
+        assert len(cells) == 3 * len(EMOTIONS) - 1
 
 
 @pytest.mark.parametrize(

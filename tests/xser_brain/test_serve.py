@@ -65,8 +65,8 @@ def test_trust_has_figures_with_intervals(classifier):
     low, high = measured["ci95"]["uar"]
     text = page.trust(classifier.config, 0.4)
     assert f"{measured['uar']:.0f} %" in text
-    assert f"{low:.0f} to {high:.0f} %" in text
-    assert "zero-shot, n = 4" in text
+    assert f"95 % interval over utterances {low:.0f} to {high:.0f} %" in text
+    assert "zero-shot, n = 8" in text
     assert "Below 40 % it says *unsure*" in text
 
 
@@ -76,7 +76,7 @@ def test_long_recordings_are_described():
         "a.wav", 0.0, 95.0, "sad", "sad", window.probabilities, (window,) * 30
     )
     assert page.describe(whole, 0.5) == (
-        "## sad\nProbability 90 %. 95 s heard. The mean over 30 windows: see below."
+        "## sad\nProbability 90 %. 95 s of audio. The mean over 30 windows: see below."
     )
 
 
@@ -143,7 +143,7 @@ def test_a_recording_that_is_gone(kept, classifier):
     expected = classifier(sent)
     claimed = shown.accept(str(sent))[-1]
     sent.unlink()
-    _, probabilities, timeline = shown.judge(claimed)
+    _, probabilities, timeline = shown.answer(claimed)
     assert probabilities == expected.probabilities
     assert timeline == ""
     text, *_, claimed = shown.accept(str(sent))
@@ -165,7 +165,7 @@ def test_an_error_of_the_server_is_told_and_logged(
     soundfile.write(sent := send(kept), noise(1.0), 16000)
     claimed = shown.accept(str(sent))[-1]
     monkeypatch.setattr(Classifier, "classify", lambda *a, **k: 1 / 0)
-    assert "an error of the server's" in shown.judge(claimed)[0]
+    assert "an error of the server's" in shown.answer(claimed)[0]
     assert "ZeroDivisionError" in caplog.text
     assert not Path(claimed).exists()
 
@@ -183,7 +183,7 @@ class Server:
         self.log = folder / "log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "xser_brain.cli", "serve", str(model), *options],
+                [sys.executable, "-m", "xser_brain", "serve", str(model), *options],
                 cwd=self.folder,
                 env={**os.environ, "TMPDIR": str(self.scratch)},
                 stdout=subprocess.PIPE,
@@ -250,7 +250,7 @@ def test_an_address_that_cannot_be_had(server, model, capsys):
     port = server.url.rstrip("/").rpartition(":")[2]
     for options in ((f"--port={port}",), ("--host=192.0.2.1",)):
         done = subprocess.run(
-            [sys.executable, "-m", "xser_brain.cli", "serve", str(model), *options],
+            [sys.executable, "-m", "xser_brain", "serve", str(model), *options],
             capture_output=True,
             text=True,
         )
@@ -380,7 +380,7 @@ def test_upload(visit, classifier, tmp_path):
     expected = classifier(tmp_path / "a.wav")
     assert answer(tab) == expected.emotion
     assert same(bars(tab), percent(expected))
-    assert "2.5 s heard" in tab.locator("#answer").inner_text()
+    assert "2.5 s of audio" in tab.locator("#answer").inner_text()
     assert tab.locator("#timeline img").count() == 0
     tab.get_by_label("Clear").click()
     tab.get_by_text(page.BLANK).wait_for()
@@ -457,7 +457,7 @@ def test_ten_visitors_at_once(visit, classifier, tmp_path):
         choose(tab, path)
     for tab, result in zip(tabs, expected, strict=True):
         assert answer(tab) == result.emotion
-        assert f" {result.end:.0f} s heard." in tab.locator("#answer").inner_text()
+        assert f" {result.end:.0f} s of audio." in tab.locator("#answer").inner_text()
         assert same(bars(tab), percent(result))
 
 

@@ -6,8 +6,8 @@ import pytest
 from small import RECIPE
 
 from data_prep.errors import UserError
-from xser_brain.hparams import resolve
-from xser_brain.spec import decisive_values, hparams_sha256, settle
+from xser_brain.training.hparams import resolve
+from xser_brain.training.spec import decisive_values, hparams_sha256, settle
 
 
 def test_hparams_hash_passes_over_places():
@@ -32,7 +32,7 @@ def test_decisive_values():
     assert values["training.steps"] == 7
     assert values["objectives.supcon.language_weight"] == 2.5
     assert values["objectives.supcon.!"] == (
-        "!new:xser_brain.objectives.supcon.LanguageAwareSupCon"
+        "!new:xser_brain.objectives.LanguageAwareSupCon"
     )
     assert values["target"] == "emodb"
     assert not {"run.seed", "run.results", "run.data_root"} & set(values)

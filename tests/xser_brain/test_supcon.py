@@ -111,13 +111,13 @@ def test_matches_the_oracle(case, weight, normalise_by, dtype):
     embeddings = embeddings.to(dtype, copy=True).requires_grad_()
     supcon = LanguageAwareSupCon(T, weight, normalise_by)
 
-    loss = supcon(embeddings, emotions, languages)
+    loss = supcon.loss(embeddings, emotions, languages)
     expected = oracle(embeddings, emotions, languages, weight, normalise_by)
     assert loss.dtype == torch.float32 and loss.shape == ()
     assert loss.item() == pytest.approx(expected, rel=2e-5, abs=2e-5)
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        autocast = supcon(embeddings, emotions, languages)
+        autocast = supcon.loss(embeddings, emotions, languages)
     assert autocast.dtype == torch.float32
     assert autocast.item() == loss.item()
 
@@ -134,7 +134,9 @@ def test_matches_the_oracle(case, weight, normalise_by, dtype):
 def test_gradient(case, weight, normalise_by):
     embeddings, emotions, languages = CASES[case]
     ours = embeddings.clone().requires_grad_()
-    LanguageAwareSupCon(T, weight, normalise_by)(ours, emotions, languages).backward()
+    LanguageAwareSupCon(T, weight, normalise_by).loss(
+        ours, emotions, languages
+    ).backward()
     theirs = embeddings.double().requires_grad_()
     naive(theirs, emotions, languages, weight, normalise_by).backward()
     defined = embeddings.any(dim=1)  # the cosine of a zero vector has no derivative
@@ -149,7 +151,7 @@ def test_blocks_of_anchors(block, monkeypatch):
     monkeypatch.setattr(supcon_module, "BLOCK", block)
     embeddings, emotions, languages = batch(36, 16)
     ours = embeddings.clone().requires_grad_()
-    loss = LanguageAwareSupCon(T, 2.5)(ours, emotions, languages)
+    loss = LanguageAwareSupCon(T, 2.5).loss(ours, emotions, languages)
     loss.backward()
     expected = oracle(embeddings, emotions, languages, 2.5, "weights")
     assert loss.item() == pytest.approx(expected, rel=2e-5)
@@ -161,7 +163,7 @@ def test_blocks_of_anchors(block, monkeypatch):
 @pytest.mark.parametrize("n", [0, 1, 4])
 def test_without_positives_zero_with_zero_gradients(n):
     embeddings = torch.randn(n, 8, requires_grad=True)
-    loss = LanguageAwareSupCon()(embeddings, torch.arange(n), torch.arange(n))
+    loss = LanguageAwareSupCon().loss(embeddings, torch.arange(n), torch.arange(n))
     loss.backward()
     assert loss.item() == 0 and embeddings.grad.shape == (n, 8)
     assert (embeddings.grad == 0).all()
@@ -170,10 +172,10 @@ def test_without_positives_zero_with_zero_gradients(n):
 def test_gradients_do_not_depend_on_autocast():
     embeddings, emotions, languages = batch()
     plain = embeddings.clone().requires_grad_()
-    LanguageAwareSupCon()(plain, emotions, languages).backward()
+    LanguageAwareSupCon().loss(plain, emotions, languages).backward()
     mixed = embeddings.clone().requires_grad_()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = LanguageAwareSupCon()(mixed, emotions, languages)
+        loss = LanguageAwareSupCon().loss(mixed, emotions, languages)
     loss.backward()
     assert torch.equal(plain.grad, mixed.grad)
 
@@ -183,7 +185,7 @@ def test_weight_one_is_supcon(temperature):
     losses = pytest.importorskip("pytorch_metric_learning.losses")
     embeddings, emotions, languages = batch(36, 16)
     expected = losses.SupConLoss(temperature=temperature)(embeddings, emotions)
-    ours = LanguageAwareSupCon(temperature, 1.0)(embeddings, emotions, languages)
+    ours = LanguageAwareSupCon(temperature, 1.0).loss(embeddings, emotions, languages)
     torch.testing.assert_close(ours, expected)
 
 
@@ -191,12 +193,14 @@ def test_weight_one_is_supcon(temperature):
 def test_order_and_names_do_not_matter(normalise_by):
     embeddings, emotions, languages = batch(36, 16)
     supcon = LanguageAwareSupCon(normalise_by=normalise_by)
-    loss = supcon(embeddings, emotions, languages)
+    loss = supcon.loss(embeddings, emotions, languages)
     order = torch.randperm(36, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(
-        supcon(embeddings[order], emotions[order], languages[order]), loss
+        supcon.loss(embeddings[order], emotions[order], languages[order]), loss
     )
-    torch.testing.assert_close(supcon(embeddings, 9 - emotions, languages * 7), loss)
+    torch.testing.assert_close(
+        supcon.loss(embeddings, 9 - emotions, languages * 7), loss
+    )
 
 
 def test_weight_matters_across_languages_alone():
@@ -204,26 +208,27 @@ def test_weight_matters_across_languages_alone():
     light, heavy = LanguageAwareSupCon(T, 1.0), LanguageAwareSupCon(T, 4.0)
     one_language = torch.zeros_like(languages)
     torch.testing.assert_close(
-        light(embeddings, emotions, one_language),
-        heavy(embeddings, emotions, one_language),
+        light.loss(embeddings, emotions, one_language),
+        heavy.loss(embeddings, emotions, one_language),
     )
-    assert light(embeddings, emotions, languages) != heavy(
+    assert light.loss(embeddings, emotions, languages) != heavy.loss(
         embeddings, emotions, languages
     )
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        {"temperature": 0.0},
-        {"temperature": math.inf},
-        {"language_weight": -1.0},
-        {"language_weight": math.nan},
-        {"normalise_by": "sum"},
+        ({"temperature": 0.0}, "temperature is 0.0"),
+        ({"temperature": math.inf}, "temperature is inf"),
+        ({"language_weight": -1.0}, r"language_weight \(lambda\) is -1.0"),
+        ({"language_weight": math.nan}, r"language_weight \(lambda\) is nan"),
+        ({"normalise_by": "sum"}, "contrastive loss: cannot normalise by 'sum'"),
+        ({"weight": -0.5}, "LanguageAwareSupCon's weight is -0.5"),
     ],
 )
-def test_bad_arguments(arguments):
-    with pytest.raises(UserError, match="contrastive loss"):
+def test_bad_arguments(arguments, message):
+    with pytest.raises(UserError, match=message):
         LanguageAwareSupCon(**arguments)
 
 
@@ -237,5 +242,5 @@ def test_a_batch_of_8192_agrees_with_a_full_weight_matrix():
     weights = (weights * (emotions[:, None] == emotions)).fill_diagonal_(0)
     expected = -((weights * log_p).sum(1) / weights.sum(1)).mean()
     torch.testing.assert_close(
-        LanguageAwareSupCon()(embeddings, emotions, languages), expected
+        LanguageAwareSupCon().loss(embeddings, emotions, languages), expected
     )

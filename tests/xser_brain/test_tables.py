@@ -5,6 +5,8 @@ import io
 import json
 import shutil
 import subprocess
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,17 +16,17 @@ from sklearn.metrics import f1_score, recall_score
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS
 from xser_brain.cli import main
+from xser_brain.evaluation.summary import shown_interval, summarise
 from xser_brain.protocol import PAPER_SETTINGS
+from xser_brain.reports.paper import paper_counts, paper_results
 from xser_brain.reports.render import latex_document
-from xser_brain.reports.runs import find_runs, group_runs
+from xser_brain.reports.runs import SUBSETS, find_runs, group_runs
 from xser_brain.reports.tables import (
     BEGIN,
     END,
     as_csv,
     as_markdown,
     gather,
-    paper_counts,
-    paper_results,
     systems_table,
 )
 
@@ -40,19 +42,21 @@ def write_run(
     salt=0,
     setting=SETTING,
     values=(),
+    labels=EMOTIONS,
     **changes,
 ):
-    """A run of 60 made-up predictions of six speakers; gives labels and predictions."""
+    """A run of 60 made-up predictions of seven speakers; gives labels and predictions."""
     rng = np.random.default_rng([seed, len(system), salt])
-    truth = np.arange(60) % 4
-    guess = np.where(rng.random(60) < accuracy, truth, rng.integers(0, 4, 60))
+    classes = len(labels)
+    truth = np.arange(60) % classes
+    guess = np.where(rng.random(60) < accuracy, truth, rng.integers(0, classes, 60))
     folder.mkdir(parents=True)
     with (folder / "predictions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["ID", "language", "speaker", "emotion", "predicted", "subset"])
         for i, (t, p) in enumerate(zip(truth, guess, strict=True)):
             subset = "test" if i < 20 else "rest"
-            row = [f"{i:02}", "de", f"s{i % 6}", EMOTIONS[t], EMOTIONS[p], subset]
+            row = [f"{i:02}", "de", f"s{i % 7}", labels[t], labels[p], subset]
             writer.writerow(row)
     record = {
         "setting": setting,
@@ -64,7 +68,8 @@ def write_run(
         "hparams_sha256": "h",
         "manifest_sha256": {"d": "m"},
         "counts": {"train": 9, "speakers": 8, "valid": 7, "test": 20, "target_all": 60},
-        "target_test": {"n": 20},
+        "zero_shot": system != "upper_bound",
+        "target_test": {"n": 20, "labels": list(labels)},
         "target_all": {"n": 60},
         **changes,
     }
@@ -98,7 +103,7 @@ def test_means_over_seeds(tmp_path):
     assert row[2] == "3"
     assert row[3] == f"{np.mean(uars):.1f} ± {np.std(uars, ddof=1):.1f}"
     assert row[5] == f"{np.mean(f1s):.1f} ± {np.std(f1s, ddof=1):.1f}"
-    assert row[6:] == ["60", "6"]
+    assert row[6:] == ["60", "7"]
     bounds, unit = row[4].split("] ")
     low, high = map(float, bounds.strip("[").split(","))
     assert low < np.mean(uars) < high
@@ -277,7 +282,7 @@ def test_the_papers_figures_are_those_known(name, shared):
         ({"values": {"training.steps": 200}}, "differ in training.steps 200 and 100"),
         ({"values": {"objectives.alpha": 0}}, "differ in objectives.alpha 0 and None"),
         ({"seed": 1}, "seed 1 of proposed is there twice"),
-        ({"target_test": {"n": 19}}, "tested 19 utterances"),
+        ({"target_test": {"n": 19, "labels": [*EMOTIONS]}}, "tested 19 utterances"),
     ],
 )
 def test_runs_that_may_not_be_compared(tmp_path, change, message):
@@ -451,3 +456,199 @@ def test_groups_hold_what_they_should(tmp_path):
     outcome = group.outcome("proposed", "target_all")
     assert outcome.predicted.shape == (2, 60)
     assert outcome.confusions().sum() == 120
+
+
+# --- Systems, labels and metrics of one's own
+
+
+SIX = (*EMOTIONS, "fear", "disgust")
+OWN = {"trains_on": "all", "objectives": ["emotion", "spread"]}
+
+
+def six(**changes) -> dict:
+    """What a run of six emotions says of its labels."""
+    return {"labels": SIX, "label_set": "six", **changes}
+
+
+def test_systems_that_nobody_knows_stand_after_the_papers(tmp_path):
+    for system in ("zeal", "proposed", "mixup", "baseline2"):
+        write_run(tmp_path / system, system, **OWN)
+    expected = ["baseline2", "proposed", "mixup", "zeal"]
+    (group,) = group_runs(find_runs(tmp_path))
+    assert list(group.systems) == expected
+    report = gather(tmp_path)
+    for start in ("Table 2. ecapa, the whole", "Intervals. ecapa, the whole"):
+        names = [row[start[0] == "I"] for row in table(report, start).rows]
+        assert names == expected
+    rows = list(csv.DictReader(io.StringIO(as_csv(report.scores))))
+    assert {row["system"] for row in rows} == set(expected)
+
+
+def test_own_zero_shot_systems_are_tested_against_the_reference(tmp_path):
+    for system, accuracy in (("baseline2", 0.3), ("proposed", 0.35), ("mixup", 1.0)):
+        write_run(tmp_path / system, system, accuracy=accuracy, **OWN)
+    bound = {"trains_on": "target", "zero_shot": False}
+    write_run(tmp_path / "bound", "bound", accuracy=1.0, **bound)
+    report = gather(tmp_path)
+    tested = [c for c in report.claims if c.subset == "target_all"]
+    pairs = [(claim.better, claim.worse) for claim in tested]
+    assert pairs == [("proposed", "baseline2"), ("mixup", "baseline2")]
+    # One family: the smaller of two p-values is doubled.
+    assert tested[1].p < tested[0].p
+    assert tested[1].p_holm == pytest.approx(2 * tested[1].p)
+    title = "The paper's claims, and other systems against baseline2. ecapa, the whole"
+    assert row_of(table(report, title), "mixup > baseline2")
+    whole = table(report, "Table 2. ecapa, the whole")
+    assert row_of(whole, "mixup")[1] == "**100.0 / 100.0**†"
+    assert row_of(whole, "bound")[1] == "100.0 / 100.0"  # neither best nor tested
+
+
+@pytest.mark.parametrize("reference", [True, False])
+def test_without_the_reference_own_systems_are_not_tested(tmp_path, reference):
+    write_run(tmp_path / "1", "mixup", **OWN)
+    if reference:
+        write_run(tmp_path / "2", "baseline2", **OWN)
+    assert bool(gather(tmp_path).claims) == reference
+
+
+def test_six_emotions_are_scored_and_named(tmp_path):
+    pairs = [write_run(tmp_path / str(seed), seed=seed, **six()) for seed in (1, 2)]
+    report = gather(tmp_path)
+    whole = table(report, "Intervals. ecapa, the whole")
+    named = "label set six (neutral, happy, angry, sad, fear, disgust)"
+    assert all(named in item.title for item in report.tables)
+    assert "Settings, in utterances of the label set six" in report.tables[0].title
+    assert whole.rows[0][3].startswith(f"{np.mean(uar_of(pairs)):.1f} ± ")
+    assert report.groups[0].title == f"a (+ b, c) → d, ecapa, {named}"
+    assert {(s.classes, s.label_set) for s in report.scores} == {(6, named)}
+
+
+def test_the_papers_labels_are_not_named(tmp_path):
+    write_run(tmp_path / "1", label_set="paper")
+    assert "label set" not in as_markdown(gather(tmp_path))
+
+
+def test_the_papers_figures_do_not_stand_beside_other_labels(tmp_path):
+    setting = PAPER_SETTINGS["EN-DE"]
+    record = {name: getattr(setting, name) for name in SETTING}
+    write_run(tmp_path / "1", setting=record, **six())
+    report = gather(tmp_path)
+    assert [row[0] for row in table(report, "Table 2").rows] == ["proposed"]
+    assert table(report, "Table 1").rows[0][0] == "meld_to_emodb"
+    assert "train (paper)" not in table(report, "Table 1").header
+
+
+def test_label_sets_do_not_mix(tmp_path, capsys):
+    write_run(tmp_path / "1")
+    write_run(tmp_path / "2", "baseline2", **six())
+    assert main(["tables", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "label set six (neutral, happy, angry, sad, fear, disgust)" in error
+    assert "label set paper (neutral, happy, angry, sad)" in error
+
+
+def test_systems_may_differ_in_what_is_theirs(tmp_path):
+    spread = {"system.objectives.spread.weight": 0.1, "system.trains_on": "all"}
+    write_run(tmp_path / "1", "baseline2", values={"system.trains_on": "all"})
+    write_run(tmp_path / "2", "spread", values=spread)
+    gather(tmp_path)
+    other = {**spread, "system.objectives.spread.weight": 0.2}
+    write_run(tmp_path / "3", "spread", seed=2, values=other)
+    with pytest.raises(UserError) as refusal:
+        gather(tmp_path)
+    assert "system.objectives.spread.weight 0.2 and 0.1" in str(refusal.value)
+    assert "call one of them other than spread" in str(refusal.value)
+
+
+def measured(test, whole):
+    """What a run with a metric of its own says of it."""
+    return {
+        "metrics": {"war": "mylab.war"},
+        "target_test": {"n": 20, "labels": list(EMOTIONS), "war": test},
+        "target_all": {"n": 60, "war": whole},
+    }
+
+
+def test_a_metric_of_ones_own_is_a_column(tmp_path):
+    for seed, values in ((1, (50.0, 60.0)), (2, (51.0, 70.0))):
+        write_run(tmp_path / f"p{seed}", "proposed", seed, **measured(*values))
+    write_run(tmp_path / "b", "baseline2", values={"run.metrics.other.!": "!name:f"})
+    report = gather(tmp_path)
+    for start, text in (("the target's", "50.5 ± 0.7"), ("the whole", "65.0 ± 7.1")):
+        found = table(report, f"Intervals. ecapa, {start}")
+        assert list(found.header)[5:8] == ["macro-F1", "war", "utterances"]
+        assert row_of(found, "a_to_d", "proposed")[6] == text
+        assert row_of(found, "a_to_d", "baseline2")[6] == ""
+    rows = list(csv.DictReader(io.StringIO(as_csv(report.scores))))
+    found = {(r["system"], r["subset"]): r["metric_war"] for r in rows}
+    assert found["proposed", "target_all"] == "65.0"
+    assert found["baseline2", "target_all"] == ""
+
+
+def test_one_metric_has_one_meaning(tmp_path):
+    write_run(tmp_path / "1", **measured(50.0, 60.0))
+    other = {**measured(50.0, 60.0), "metrics": {"war": "yours.war"}}
+    write_run(tmp_path / "2", seed=2, **other)
+    with pytest.raises(UserError, match=r"metric war is yours\.war in .*mylab\.war"):
+        gather(tmp_path)
+
+
+# --- Runs as they are written
+
+
+def test_runs_of_earlier_versions_have_the_tables_that_they_had(tmp_path):
+    """Runs and tables from before runs told their labels, objectives and metrics."""
+    data = Path(__file__).parent / "data/earlier_runs.zip"
+    with zipfile.ZipFile(data) as stored:
+        stored.extractall(tmp_path)
+    report = gather(tmp_path)
+    marks = ("|", "**")  # rows and titles; notes may be put into other words
+    now, then = (
+        [line for line in text.splitlines() if line.startswith(marks)]
+        for text in (as_markdown(report), (tmp_path / "tables.md").read_text("utf-8"))
+    )
+    assert now == then
+    assert as_csv(report.claims) == (tmp_path / "claims.csv").read_text("utf-8")
+    runs = {run["system"]: run for run in find_runs(tmp_path)}
+    assert {name: run["trains_on"] for name, run in runs.items()} == {
+        "baseline1": "source", "baseline2": "all", "proposed": "all",
+        "upper_bound": "target",
+    }  # fmt: skip
+    assert all(run["labels"] == list(EMOTIONS) for run in runs.values())
+
+
+@pytest.mark.parametrize("speakers", [4, 7])
+def test_a_run_and_its_table_have_the_same_interval(tmp_path, speakers):
+    """run.json as ``summarise`` makes it, the table from predictions.csv."""
+    truth, guess = write_run(tmp_path / "1")
+    path = tmp_path / "1/predictions.csv"
+    rows = list(csv.DictReader(path.open()))
+    for i, row in enumerate(rows):
+        row["speaker"] = f"s{i % speakers}"
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    report = gather(tmp_path)
+    for subset, n in (("target_test", 20), ("target_all", 60)):
+        names = [row["speaker"] for row in rows[:n]]
+        said = summarise(truth[:n], guess[:n], names, EMOTIONS)
+        (score,) = (s for s in report.scores if s.subset == subset)
+        bounds, unit = shown_interval(said)
+        assert ([score.uar_low, score.uar_high], score.unit) == (bounds, unit)
+        assert score.uar == said["uar"] and score.macro_f1 == said["macro_f1"]
+        title = f"Intervals. ecapa, {SUBSETS[subset]}"
+        low, high = bounds
+        assert table(report, title).rows[0][4] == f"[{low:.1f}, {high:.1f}] {unit}"
+
+
+def test_a_trained_run_and_its_table_have_the_same_interval(finished, record):
+    run = record(finished)
+    for score in gather(finished).scores:
+        bounds, unit = shown_interval(run[score.subset])
+        assert ([score.uar_low, score.uar_high], score.unit) == (bounds, unit)
+        assert score.uar == run[score.subset]["uar"]
+        assert f"{bounds[0]:.1f}-{bounds[1]:.1f} over {unit}" in (
+            finished / "model/README.md"
+        ).read_text("utf-8")

@@ -15,11 +15,11 @@ from sklearn.metrics import balanced_accuracy_score
 from data_prep import manifest
 from data_prep.errors import UserError
 from xser_brain.cli import main
-from xser_brain.export import export
+from xser_brain.evaluation.metrics import confusion_matrix, uar
+from xser_brain.evaluation.transductive import gain, score_run
 from xser_brain.inference import Classifier
 from xser_brain.inference.normalise import standardise
-from xser_brain.inference.transductive import gain, score_run
-from xser_brain.metrics import confusion_matrix, uar
+from xser_brain.models.export import export
 
 CORPUS, SPEAKER = (f"transductive ({of} statistics)" for of in ("corpus", "speaker"))
 
@@ -62,7 +62,7 @@ def by_hand(model, embeddings, groups):
 
 def test_normalising_is_what_it_says(small, clips):
     model, classifier = small[1], Classifier.from_pretrained(small[0])
-    heard = [item for item in classifier.hear([clips]) if item.piece]
+    heard = [item for item in classifier.embed([clips]) if item.piece]
     embeddings = np.array([item.embedding for item in heard])
     speakers = [item.recording.name.split("/")[-2] for item in heard]
     plain = probabilities_of(classifier(clips))
@@ -102,9 +102,9 @@ def test_too_few_recordings_are_refused(small, clips):
 
 
 def test_a_model_without_statistics_says_so(clips, tmp_path):
-    model, maker = build()
+    model = build()
     model.register_buffer("statistics", None)
-    export(tmp_path / "m", model, maker, False, some_record())
+    export(tmp_path / "m", model, False, some_record())
     classifier = Classifier.from_pretrained(tmp_path / "m")
     assert not next(classifier(clips)).error
     with pytest.raises(UserError, match="holds no statistics"):
@@ -176,7 +176,7 @@ def test_a_run_is_scored_beside_its_zero_shot_figures(run, standins):
 
 
 def test_the_gain_is_paired():
-    """Intervals are those of resampling utterances, both predictions together."""
+    """As when utterances are drawn anew, each with both of its predictions."""
     rng = np.random.default_rng(1)
     true = rng.integers(0, 4, 300)
     before = np.where(rng.random(300) < 0.5, true, rng.integers(0, 4, 300))

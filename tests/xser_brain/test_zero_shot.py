@@ -9,9 +9,10 @@ import os
 import pytest
 
 from data_prep import audio
-from xser_brain import experiment, spec
 from xser_brain.brain import XSERBrain
+from xser_brain.cli.train import main
 from xser_brain.protocol import make_plan
+from xser_brain.training import spec
 
 inotify_simple = pytest.importorskip("inotify_simple")
 SEEN = inotify_simple.flags.OPEN | inotify_simple.flags.ACCESS
@@ -62,6 +63,11 @@ CASES = {
     "cached features": {"encoder": "wav2vec2", "projection": 8},
     "cached prefix": {"encoder": "wav2vec2", "adaptation": "paper", "steps": 3},
     "baseline1": {"system": "baseline1", "steps": 6},
+    "a language judges": {
+        "system": "baseline2",
+        "steps": 6,
+        "selection": "{language: ur}",
+    },
 }
 
 
@@ -90,7 +96,7 @@ def test_training_opens_no_file_of_the_target(
         original = XSERBrain.fit
         monkeypatch.setattr(spec, "make_plan", planned)
         monkeypatch.setattr(XSERBrain, "fit", fit)
-        assert experiment.main(argv(tmp_path, **options)) == 0
+        assert main(argv(tmp_path, **options)) == 0
         note("evaluation")
 
     plan = touched["plan"]

@@ -25,7 +25,7 @@ Why no library does this:
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -352,29 +352,20 @@ def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def trainable_state(module: nn.Module) -> dict[str, torch.Tensor]:
-    """What a checkpoint must hold beside the pretrained weights.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        An adapted one.
-
-    Returns
-    -------
-    dict of str to torch.Tensor
-    """
-    return {name: parameter.detach() for name, parameter in trainable(module).items()}
-
-
-def load_trainable_state(module: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Load what ``trainable_state`` gave, strictly.
+def load_trained(
+    module: nn.Module,
+    expected: Mapping[str, torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+) -> None:
+    """Load what was trained of an adapted module, strictly.
 
     Arguments
     ---------
     module : torch.nn.Module
         One adapted with the same options.
-    state : dict of str to torch.Tensor
+    expected : mapping of str to torch.Tensor
+        What trains in it; see ``trainable``.
+    state : mapping of str to torch.Tensor
         As saved.
 
     Raises
@@ -382,7 +373,6 @@ def load_trainable_state(module: nn.Module, state: dict[str, torch.Tensor]) -> N
     UserError
         If a name is missing or unexpected, or a shape differs.
     """
-    expected = trainable(module)
     problems = {
         "missing": expected.keys() - state.keys(),
         "unexpected": state.keys() - expected.keys(),

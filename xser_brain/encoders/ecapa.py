@@ -3,14 +3,16 @@
 import torch
 from speechbrain.lobes.features import Fbank
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN, Conv1d, TDNNBlock
+from torch import nn
 
 from data_prep.audio import SAMPLE_RATE
-from xser_brain.encoders import Encoder, frame_mask, masked_mean
+from xser_brain.checks import whole
+from xser_brain.encoders.base import Encoder, frame_mask, masked_mean
 
 HOP = 10  # milliseconds
 
 
-class ECAPAEncoder(Encoder):
+class ECAPAEncoder(Encoder, family="ecapa"):
     """ECAPA-TDNN (Desplanques et al., Interspeech 2020) over SpeechBrain's layers.
 
     Log-mel filterbanks are centred per utterance. SpeechBrain's convolutions mirror
@@ -40,6 +42,15 @@ class ECAPAEncoder(Encoder):
     """
 
     frame_rate = 1000 / HOP
+    title = "ECAPA-TDNN, trained from scratch"
+    rules = {
+        "options": {
+            "width": whole(1, 2**14),
+            "n_mels": whole(1, 2**10),
+            "channels": whole(1, 2**14),
+            "attention_channels": whole(1, 2**14),
+        }
+    }
 
     def __init__(
         self,
@@ -103,8 +114,39 @@ class ECAPAEncoder(Encoder):
         pooled = self.network.asp(sequence, lengths=relative)
         return self.network.fc(self.network.asp_bn(pooled)).transpose(1, 2)
 
+    def describe(self):
+        """See ``Encoder.describe``; dropout has no effect on a trained encoder."""
+        description = super().describe()
+        description["options"].pop("dropout", None)
+        return description
+
+    def graph(self):
+        """See ``Encoder.graph``."""
+        return _Graph(self)
+
     @staticmethod
     def _relative(counts: torch.Tensor, total: int) -> torch.Tensor:
         # Half a frame less: SpeechBrain rounds relative lengths up to whole frames,
         # and rounding noise must not add one.
         return (counts - 0.5) / total
+
+
+class _Graph(nn.Module):
+    """ECAPA without masks: one utterance has no padding."""
+
+    def __init__(self, encoder: ECAPAEncoder):
+        super().__init__()
+        self.encoder = encoder
+        for module in encoder.network.modules():
+            module._forward_pre_hooks.clear()  # they mask the padding
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        network = self.encoder.network
+        features = self.encoder.features(samples[None])
+        features = features - features.mean(1, keepdim=True)
+        hidden, outputs = features.transpose(1, 2), []
+        for block in network.blocks:
+            hidden = block(hidden)
+            outputs.append(hidden)
+        pooled = network.asp(network.mfa(torch.cat(outputs[1:], dim=1)))
+        return network.fc(network.asp_bn(pooled)).transpose(1, 2)

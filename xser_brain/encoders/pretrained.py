@@ -1,5 +1,6 @@
 """Pretrained speech encoders of the Hugging Face family: wav2vec 2.0's, and Whisper."""
 
+import hashlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -16,9 +17,33 @@ from transformers.utils import logging as transformers_logging
 
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
-from xser_brain.encoders import Encoder, frame_mask, masked_mean
-from xser_brain.encoders.adapters import adapt, train_only_adapted
+from xser_brain.checks import (
+    boolean,
+    many,
+    number,
+    one_of,
+    or_none,
+    sha256,
+    text,
+    whole,
+)
+from xser_brain.encoders.adapters import (
+    METHODS,
+    adapt,
+    load_trained,
+    merge,
+    train_only_adapted,
+    trainable,
+)
+from xser_brain.encoders.base import Encoder, masked_mean
+from xser_brain.encoders.cores import Wav2Vec2, Whisper
 from xser_brain.encoders.health import check_source
+from xser_brain.encoders.weights import (
+    MODEL_TYPES,
+    is_revision,
+    is_source,
+    locate,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +111,7 @@ def load(source: str) -> tuple[nn.Module, object | None]:
     return model, extractor
 
 
-class PretrainedEncoder(Encoder):
+class PretrainedEncoder(Encoder, family="pretrained"):
     """An encoder whose output for an utterance does not depend on its batch.
 
     SpeechBrain's lobes normalise over the padding, and the first group norm of
@@ -126,6 +151,29 @@ class PretrainedEncoder(Encoder):
         cannot be adapted as asked.
     """
 
+    rules = {
+        "options": {
+            "adaptation": one_of(*METHODS),
+            "use_layers": one_of("all", "last"),
+            "lora_rank": whole(1, 1024),
+            "lora_alpha": number(0, 1e6),
+            "lora_targets": many(text(r"[\w.]{1,64}"), 16),
+            "adapter_width": whole(1, 4096),
+            "adapted_layers": or_none(many(whole(0, 100), 101)),
+        },
+        "model_type": one_of(*MODEL_TYPES),
+        "source": is_source,
+        "revision": or_none(is_revision),
+        "sha256": sha256,
+        "input": {
+            "normalise": or_none(boolean),
+            "n_fft": or_none(whole(1, 2**14)),
+            "hop": or_none(whole(1, 2**14)),
+            "mels": or_none(whole(1, 2**10)),
+        },
+        "included": boolean,
+    }
+
     def __init__(
         self,
         source: str,
@@ -146,12 +194,12 @@ class PretrainedEncoder(Encoder):
         for warning in check_source(config):
             logger.warning(warning)
         if config.model_type == "whisper":
-            self.core = _Whisper(model.encoder, extractor)
+            self.core = Whisper(model.encoder, extractor)
         elif hasattr(model, "feature_extractor") and hasattr(model, "encoder"):
-            self.core = _Wav2Vec2(model, extractor)
+            self.core = Wav2Vec2(model, extractor)
         else:
             raise UserError(
-                f"{source} is a {config.model_type} model, no speech encoder known here: "
+                f"{source} is a {config.model_type} model, not a known speech encoder: "
                 "use one of the wav2vec 2.0, HuBERT, WavLM, data2vec or Whisper families"
             )
         self.requires_grad_(False)
@@ -166,6 +214,8 @@ class PretrainedEncoder(Encoder):
             layers=adapted_layers,
         )
         self.frozen = not trained
+        # By name: who uses the encoder may freeze all of it.
+        self._trained = tuple(trainable(self))
         use_layers = use_layers or ("all" if self.frozen else "last")
         if use_layers not in ("all", "last"):
             raise UserError(f"unknown use_layers {use_layers!r}: use all or last")
@@ -183,6 +233,78 @@ class PretrainedEncoder(Encoder):
         """Keep what is frozen in evaluation mode: it drops nothing."""
         train_only_adapted(self, mode)
         return self
+
+    def trained_state(self):
+        """See ``Encoder.trained_state``: what adapts, without the pretrained weights."""
+        return {name: self.get_parameter(name).detach() for name in self._trained}
+
+    def load_trained_state(self, state):
+        """See ``Encoder.load_trained_state``."""
+        load_trained(self, self.trained_state(), state)
+
+    def describe(self):
+        """See ``Encoder.describe``; what matters in training alone is left out."""
+        options = super().describe()["options"]
+        for name in ("source", "lora_dropout", "group_padding"):
+            options.pop(name, None)
+        options["use_layers"] = "last" if self.last_only else "all"
+        local = Path(self.source).is_dir()
+        revision = getattr(self.core.config, "_commit_hash", None)
+        return {
+            "family": self.family,
+            "options": options,
+            "model_type": self.core.config.model_type,
+            "source": str(Path(self.source).resolve()) if local else self.source,
+            "revision": None if local else revision,
+            "sha256": self._pretrained_sha256(),
+            "input": self.core.input_facts(),
+            "included": False,
+        }
+
+    def _pretrained_sha256(self) -> str:
+        """Hash what was not trained, whatever file and names it came under."""
+        digests = []
+        for name, parameter in self.named_parameters():
+            if name not in self._trained:
+                array = parameter.detach().float().cpu().contiguous()
+                digest = hashlib.sha256(repr(tuple(array.shape)).encode())
+                digest.update(array.flatten().view(torch.uint8).numpy().data)
+                digests.append(digest.digest())
+        return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
+
+    @classmethod
+    def expected_state(cls, description):
+        """See ``Encoder.expected_state``: the pretrained weights decide on it."""
+        return None
+
+    @classmethod
+    def from_description(cls, description, folder=None, source=None):
+        """See ``Encoder.from_description``.
+
+        Raises
+        ------
+        UserError
+            If the pretrained weights cannot be had, or are others than in training.
+        """
+        where = locate(description, folder, source)
+        encoder = cls(str(where), **description["options"])
+        found, expected = encoder.core.input_facts(), description["input"]
+        if found != expected:
+            raise UserError(
+                f"the encoder in {where} reads audio in another way than the one that "
+                f"this model was trained with ({found}, not {expected}): its "
+                "preprocessor_config.json is missing or another one"
+            )
+        if encoder._pretrained_sha256() != description["sha256"]:
+            raise UserError(
+                f"the weights in {where} are not those that this model was trained with "
+                f"({description['source']}): get them, or pass --encoder_source=DIR"
+            )
+        return encoder
+
+    def graph(self):
+        """See ``Encoder.graph``; LoRA is merged into the weights."""
+        return _Graph(self)
 
     def _frozen_layers(self) -> int:
         """How many of the lowest layers may be left to ``prefix``."""
@@ -314,175 +436,19 @@ def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
     return groups
 
 
-class _Core(nn.Module):
-    """A family: local features, the transformer's input, its layers, its last norm.
+class _Graph(nn.Module):
+    """A pretrained encoder without masks: one utterance has no padding."""
 
-    Only the layers may adapt; the rest is frozen and drops nothing.
-    """
-
-    transformer_layers: nn.ModuleList
-    shares_bias = False  # a position bias goes from layer to layer
-
-    def local(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (frames, channels)."""
-        raise NotImplementedError
-
-    def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """(batch, frames, channels) to (batch, frames, width)."""
-        raise NotImplementedError
-
-    def mask(self, counts: torch.Tensor, frames: int) -> torch.Tensor:
-        """What the layers take as their attention mask."""
-        mask = frame_mask(counts, frames)[:, None, None]
-        return mask.expand(-1, -1, frames, -1)
-
-    def through(
-        self,
-        hidden: torch.Tensor,
-        counts: torch.Tensor,
-        start: int = 0,
-        stop: int | None = None,
-    ) -> list[torch.Tensor]:
-        """The inputs of layers start to stop, the output of the last one among them."""
-        frames = hidden.shape[1]
-        whole = bool((counts == frames).all())
-        mask = None if whole else self.mask(counts, frames)
-        outputs, shared = [hidden], {}
-        for layer in self.transformer_layers[start:stop]:
-            output = layer(outputs[-1], attention_mask=mask, **shared)
-            if self.shares_bias:
-                shared = {"position_bias": output[1]}
-            outputs.append(output[0] if isinstance(output, tuple) else output)
-        return outputs
-
-    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        """What follows the last layer."""
-        return hidden
-
-
-class _Wav2Vec2(_Core):
-    """wav2vec 2.0, HuBERT, WavLM, XLS-R, data2vec."""
-
-    def __init__(self, model: nn.Module, extractor: object | None):
+    def __init__(self, encoder: PretrainedEncoder):
         super().__init__()
-        self.model = model
-        self.shares_bias = model.config.model_type == "wavlm"
-        self.norm_last = getattr(model.config, "do_stable_layer_norm", False)
-        if model.config.model_type == "data2vec-audio":
-            # Its position embedding is a stack of convolutions, each of which would
-            # look one step further into the padding.
-            model.encoder.pos_conv_embed = _Unpadded(model.encoder.pos_conv_embed)
-        # Else transformers asks for the gradient of the waveform in training.
-        model.feature_extractor._requires_grad = False
-        self.normalise = getattr(extractor, "do_normalize", True)
-        self.stride = model.config.inputs_to_logits_ratio
-        self.transformer_layers = model.encoder.layers
-        self.shortest = _receptive_field(model.config)
+        self.encoder = merge(encoder)
+        encoder.core.expect_no_padding()
 
-    def local(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (frames, channels)."""
-        if self.normalise:
-            variance, mean = torch.var_mean(waveform, correction=0)
-            waveform = (waveform - mean) / torch.sqrt(variance + 1e-7)
-        if len(waveform) < self.shortest:
-            waveform = nn.functional.pad(waveform, (0, self.shortest - len(waveform)))
-        features = self.model.feature_extractor(waveform[None])
-        return features[0].transpose(0, 1)
-
-    def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """(batch, frames, channels) to (batch, frames, width)."""
-        encoder = self.model.encoder
-        hidden = self.model.feature_projection(hidden)
-        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
-        inside = frame_mask(counts, hidden.shape[1])
-        hidden = hidden.masked_fill(~inside[..., None], 0.0)
-        if isinstance(encoder.pos_conv_embed, _Unpadded):
-            encoder.pos_conv_embed.counts = counts
-        hidden = hidden + encoder.pos_conv_embed(hidden)
-        return hidden if self.norm_last else encoder.layer_norm(hidden)
-
-    def mask(self, counts: torch.Tensor, frames: int) -> torch.Tensor:
-        """WavLM's layers take (batch, frames)."""
-        if self.shares_bias:
-            return frame_mask(counts, frames)
-        return super().mask(counts, frames)
-
-    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The norm that ends a stack of pre-norm layers."""
-        return self.model.encoder.layer_norm(hidden) if self.norm_last else hidden
-
-
-class _Unpadded(nn.Module):
-    """Run a module on each utterance of a padded batch by itself."""
-
-    def __init__(self, module: nn.Module):
-        super().__init__()
-        self.module = module
-        self.counts: torch.Tensor | None = None
-
-    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(batch, frames, width) to the same shape."""
-        parts = [
-            self.module(sequence[None, :count])[0]
-            for sequence, count in zip(hidden, self.counts.tolist(), strict=True)
-        ]
-        return pad_sequence(parts, batch_first=True)
-
-
-def _receptive_field(config) -> int:
-    """Samples that one frame of the convolutional front end needs."""
-    samples = 1
-    for kernel, stride in zip(
-        reversed(config.conv_kernel), reversed(config.conv_stride), strict=True
-    ):
-        samples = (samples - 1) * stride + kernel
-    return samples
-
-
-class _Whisper(_Core):
-    """Whisper's encoder, on utterances of their own length instead of 30 s windows."""
-
-    def __init__(self, encoder: nn.Module, extractor):
-        super().__init__()
-        if extractor is None:
-            raise UserError(
-                "a Whisper encoder needs its preprocessor_config.json: put it beside "
-                "config.json"
-            )
-        self.encoder = encoder
-        self.transformer_layers = encoder.layers
-        self.n_fft, self.hop = extractor.n_fft, extractor.hop_length
-        self.stride = 2 * self.hop
-        self.longest = encoder.config.max_source_positions * self.stride
-        filters = torch.tensor(extractor.mel_filters, dtype=torch.float32).T
-        self.register_buffer("mel_filters", filters, persistent=False)
-        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
-
-    def log_mel(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (mels, frames), floored 8 below the utterance's own maximum."""
-        with torch.autocast(waveform.device.type, enabled=False):
-            spectrum = torch.stft(
-                waveform.float(), self.n_fft, self.hop, window=self.window,
-                return_complex=True,
-            )  # fmt: skip
-            power = spectrum[:, :-1].abs() ** 2
-            mel = (self.mel_filters @ power).clamp(min=1e-10).log10()
-            return (torch.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0
-
-    def local(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (frames, width); what is longer than 30 s is cut."""
-        waveform = waveform[: self.longest]
-        if len(waveform) < self.n_fft:  # torch.stft mirrors half a window at each end
-            waveform = nn.functional.pad(waveform, (0, self.n_fft - len(waveform)))
-        hidden = nn.functional.gelu(self.encoder.conv1(self.log_mel(waveform)[None]))
-        hidden = nn.functional.gelu(self.encoder.conv2(hidden))
-        hidden = hidden[0].transpose(0, 1)
-        return hidden + self.encoder.embed_positions.weight[: len(hidden)]
-
-    def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """``local`` gives the transformer's input."""
-        return hidden
-
-    def finish(self, hidden: torch.Tensor) -> torch.Tensor:
-        """The norm that ends a stack of pre-norm layers."""
-        return self.encoder.layer_norm(hidden)
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        core = self.encoder.core
+        hidden = core.local(samples)[None]
+        hidden = core.embed(hidden, torch.full((1,), hidden.shape[1]))
+        layers = core.through(hidden, None)
+        layers[-1] = core.finish(layers[-1])
+        chosen = layers[-1:] if self.encoder.last_only else layers
+        return torch.stack([layer.mean(1) for layer in chosen], dim=1)

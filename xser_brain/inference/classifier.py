@@ -14,10 +14,9 @@ from tqdm import tqdm
 
 from data_prep.audio import AudioError
 from data_prep.errors import UserError
-from data_prep.manifest import EMOTIONS
-from xser_brain.encoders.cache import read_ahead
+from xser_brain.features.cache import read_ahead
 from xser_brain.inference import normalise as normalisation
-from xser_brain.inference.folder import load
+from xser_brain.inference.loading import load
 from xser_brain.inference.model import EmotionModel
 from xser_brain.inference.recordings import (
     SAMPLE_RATE,
@@ -37,13 +36,13 @@ PRECISIONS = ("fp32", "bf16")
 SORTED = 8  # batches' worth of pieces that are sorted by length at a time
 MOST_HELD = 4096  # pieces, however short
 NOTHING = np.zeros(0, np.float32)
-# oneDNN keeps a kernel for each shape that it has met, 1,024 of them unless told. Speech
+# oneDNN keeps a kernel for each shape that it has met, 1,024 of them by default. Speech
 # has endless shapes: memory would grow with the files, and few kernels be used again.
 KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64"
 
 
 @dataclass(frozen=True)
-class Heard:
+class Embedded:
     """A piece of a recording and its embedding; one without a piece ends a recording.
 
     Arguments
@@ -73,7 +72,7 @@ class Classifier:
     Arguments
     ---------
     model : EmotionModel
-        From ``xser_brain.inference.folder.load``.
+        From ``xser_brain.inference.loading.load``.
     config : dict
         Its configuration.
     device : str, optional
@@ -165,8 +164,8 @@ class Classifier:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The emotions, in the order of the probabilities."""
-        return EMOTIONS
+        """In the order of the probabilities."""
+        return tuple(self.config["labels"])
 
     def __call__(
         self, source: object, sample_rate: int | None = None, **options
@@ -191,7 +190,7 @@ class Classifier:
         Raises
         ------
         UserError
-            If it is no recording. What cannot be decoded is told by ``Result.error``.
+            If it is not a recording. ``Result.error`` says what cannot be decoded.
         """
         path = isinstance(source, str | os.PathLike)
         if (path and not os.path.isdir(source)) or isinstance(
@@ -221,7 +220,7 @@ class Classifier:
         normalise : str, optional
             Another protocol than zero-shot: ``corpus`` standardises embeddings by all
             recordings given, ``speaker`` by those of the same speaker. Nothing is
-            returned before all are heard.
+            returned before all are embedded.
         speakers : callable, optional
             From path to speaker; by default the file's folder.
         progress : bool
@@ -235,15 +234,15 @@ class Classifier:
         Raises
         ------
         UserError
-            If it is no recording, or there are too few to normalise by.
+            If it is not a recording, or there are too few to normalise by.
         """
         normalisation.require(self.model, normalise)
-        items = self.hear(sources, timeline, progress)
-        return self.judge(items, normalise, speakers)
+        items = self.embed(sources, timeline, progress)
+        return self.classify_embedded(items, normalise, speakers)
 
-    def hear(
+    def embed(
         self, sources: Iterable, timeline: bool = False, progress: bool = False
-    ) -> Iterator[Heard]:
+    ) -> Iterator[Embedded]:
         """The first half of ``classify``: from recordings to embeddings.
 
         Arguments
@@ -253,8 +252,8 @@ class Classifier:
 
         Yields
         ------
-        Heard
-            For ``judge``.
+        Embedded
+            For ``classify_embedded``.
         """
         count = progress and isinstance(sources, Sequence)
         total = sum(1 for _ in _recordings(sources)) if count else None
@@ -266,9 +265,9 @@ class Classifier:
                 yield item
                 bar.update(item.piece is None)
 
-    def judge(
+    def classify_embedded(
         self,
-        items: Iterable[Heard],
+        items: Iterable[Embedded],
         normalise: str | None = None,
         speakers: Callable[[str], str] | None = None,
     ) -> Iterator[Result]:
@@ -276,8 +275,8 @@ class Classifier:
 
         Arguments
         ---------
-        items : iterable of Heard
-            From ``hear``.
+        items : iterable of Embedded
+            From ``embed``.
         normalise, speakers
             See ``classify``.
 
@@ -311,23 +310,25 @@ class Classifier:
         Raises
         ------
         UserError
-            If a block is no audio.
+            If a block is not audio.
         """
         rate = as_recording(np.zeros(1, np.float32), sample_rate).sample_rate
-        heard = (as_recording(block, rate).samples for block in blocks if len(block))
+        samples = (as_recording(block, rate).samples for block in blocks if len(block))
         try:
-            for start, window in self.windows.cut(resampled(heard, rate)):
+            for start, window in self.windows.cut(resampled(samples, rate)):
                 if np.ptp(window) > 0:
                     at = start / SAMPLE_RATE
                     piece = Piece(
                         at, at + len(window) / SAMPLE_RATE, window, True, True
                     )
-                    item = Heard(0, Recording("stream"), piece)
+                    item = Embedded(0, Recording("stream"), piece)
                     yield self._result(self._embed([item])).timeline[0]
         except AudioError as error:
             raise UserError(f"the stream {error}") from error
 
-    def _read(self, recordings: Iterable[Recording], timeline: bool) -> Iterator[Heard]:
+    def _read(
+        self, recordings: Iterable[Recording], timeline: bool
+    ) -> Iterator[Embedded]:
         """Pieces of recordings; each recording ends with an item without a piece."""
 
         def attempt(numbered: tuple[int, Recording]) -> np.ndarray | AudioError | None:
@@ -343,14 +344,14 @@ class Classifier:
                 if isinstance(samples, AudioError):
                     raise samples
                 for piece in pieces(recording, samples, self.windows, timeline):
-                    yield Heard(number, recording, piece)
+                    yield Embedded(number, recording, piece)
             except AudioError as error:
                 reason = str(error)
-            yield Heard(number, Recording(recording.name), error=reason)
+            yield Embedded(number, Recording(recording.name), error=reason)
 
-    def _embedded(self, items: Iterable[Heard]) -> Iterator[Heard]:
+    def _embedded(self, items: Iterable[Embedded]) -> Iterator[Embedded]:
         """Embed as many pieces at a time as memory is meant for."""
-        held: list[Heard] = []
+        held: list[Embedded] = []
         samples = 0
         for item in items:
             held.append(item)
@@ -360,7 +361,7 @@ class Classifier:
                 held, samples = [], 0
         yield from self._embed(held)
 
-    def _embed(self, items: list[Heard]) -> list[Heard]:
+    def _embed(self, items: list[Embedded]) -> list[Embedded]:
         """Embed pieces in batches of like length; the order stays."""
         lengths = {i: len(x.piece.samples) for i, x in enumerate(items) if x.piece}
         batches: list[list[int]] = []
@@ -378,7 +379,7 @@ class Classifier:
             for i, embedding in zip(batch, embeddings, strict=True):
                 piece = replace(items[i].piece, samples=NOTHING)
                 name = Recording(items[i].recording.name)
-                done[i] = Heard(items[i].number, name, piece, embedding)
+                done[i] = Embedded(items[i].number, name, piece, embedding)
         return done
 
     @torch.inference_mode()
@@ -397,8 +398,8 @@ class Classifier:
         return embeddings.float().cpu().numpy()
 
     def _normalised(
-        self, items: list[Heard], by: str, speakers: Callable[[str], str] | None
-    ) -> list[Heard]:
+        self, items: list[Embedded], by: str, speakers: Callable[[str], str] | None
+    ) -> list[Embedded]:
         """Standardise the embeddings of all pieces."""
         embedded = [item for item in items if item.embedding is not None]
         speakers = speakers or (os.path.dirname)
@@ -419,8 +420,8 @@ class Classifier:
         ]
 
     @torch.inference_mode()
-    def _result(self, items: list[Heard], protocol: str = ZERO_SHOT) -> Result:
-        """What is said of one recording, from all of its pieces."""
+    def _result(self, items: list[Embedded], protocol: str = ZERO_SHOT) -> Result:
+        """The result of one recording, from all of its pieces."""
         name = items[0].recording.name
         found = [item for item in items if item.embedding is not None]
         nothing = Result(name, 0.0, 0.0, "", "", {}, (), items[-1].error, protocol)
@@ -432,27 +433,27 @@ class Classifier:
         if not np.isfinite(probabilities).all():
             return replace(nothing, error="the model gives no numbers for it")
         timeline = tuple(
-            self._judge(name, item.piece.start, item.piece.end, row, protocol)
+            self._scored(name, item.piece.start, item.piece.end, row, protocol)
             for item, row in zip(found, probabilities, strict=True)
             if item.piece.window
         )
         whole = [r for i, r in zip(found, probabilities, strict=True) if i.piece.whole]
         end = max(item.piece.end for item in found)
         row = whole[0] if whole else probabilities.mean(0)
-        return replace(self._judge(name, 0.0, end, row, protocol), timeline=timeline)
+        return replace(self._scored(name, 0.0, end, row, protocol), timeline=timeline)
 
-    def _judge(
+    def _scored(
         self, name: str, start: float, end: float, row: np.ndarray, protocol: str
     ) -> Result:
         best = int(row.argmax())
-        sure = row[best] >= self.threshold
+        predicted = self.labels[best]
         return Result(
             name,
             start,
             end,
-            EMOTIONS[best] if sure else UNSURE,
-            EMOTIONS[best],
-            dict(zip(EMOTIONS, row.tolist(), strict=True)),
+            predicted if row[best] >= self.threshold else UNSURE,
+            predicted,
+            dict(zip(self.labels, row.tolist(), strict=True)),
             protocol=protocol,
         )
 

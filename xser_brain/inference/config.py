@@ -7,59 +7,46 @@ file of its choice nor ask for more memory than a model of that kind may take.
 
 import hashlib
 import json
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
-from data_prep.manifest import EMOTIONS
-from xser_brain.encoders.adapters import METHODS
+from xser_brain.checks import (
+    boolean,
+    many,
+    mapping,
+    number,
+    one_of,
+    or_none,
+    sha256,
+    text,
+    whole,
+)
+from xser_brain.checks import check as check_values
+from xser_brain.encoders.families import find
+from xser_brain.encoders.weights import FILES, INSIDE, LARGEST_CONFIG
 
 SCHEMA = 1
 NAME = "config.json"
 WEIGHTS = "model.safetensors"
-ENCODER_FILES = (
-    "encoder/config.json",
-    "encoder/preprocessor_config.json",
-    "encoder/model.safetensors",
-)
-LARGEST_CONFIG = 2**20  # bytes
+ENCODER_FILES = tuple(f"{INSIDE}/{name}" for name in FILES)
 LARGEST_FILE = 2**34  # bytes; XLS-R 2B takes half of it
-MODEL_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
-HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+MOST_LABELS = 64
 
-Check = Callable[[object], bool]
-
-
-def _number(least: float, most: float) -> Check:
-    return lambda value: type(value) in (int, float) and least <= value <= most
-
-
-def _whole(least: int, most: int) -> Check:
-    return lambda value: type(value) is int and least <= value <= most
-
-
-def _one_of(*values: object) -> Check:
-    return lambda value: any(type(value) is type(v) and value == v for v in values)
+# As columns of tables, in pages and in pictures; "unsure" is an answer of its own.
+_label = text(r"(?!unsure$)[^\W_][\w .,+/()-]{0,49}")
+_labels = many(_label, MOST_LABELS, least=2)
+_percent = number(0, 100)
+_interval = many(_percent, 2, least=2)
+_family = text(r"[\w.<>]{1,200}")
+_name, _language = text(r"[\w.-]{1,100}"), text(r"[A-Za-z-]{1,20}")
+CALIBRATED = [
+    (part, when) for part in ("valid", "target") for when in ("before", "after")
+]
 
 
-def _text(pattern: str) -> Check:
-    return lambda value: isinstance(value, str) and bool(re.fullmatch(pattern, value))
-
-
-def _many(check: Check, most: int) -> Check:
-    return lambda value: (
-        isinstance(value, list) and len(value) <= most and all(map(check, value))
-    )
-
-
-def _or_none(check: Check) -> Check:
-    return lambda value: value is None or check(value)
-
-
-def is_source(value: object) -> bool:
-    """Whether this can name an encoder: a hub name, or an absolute path.
+def are_labels(value: object) -> bool:
+    """Whether this can be a model's labels: 2 to 64 different short names.
 
     Arguments
     ---------
@@ -72,94 +59,53 @@ def is_source(value: object) -> bool:
 
     Example
     -------
-    >>> [is_source(s) for s in ("openai/whisper-base", "/models/w", "../w", "a/b/c")]
-    [True, True, False, False]
+    >>> are_labels(["low", "high"]), are_labels(["low", "low"]), are_labels(["low"])
+    (True, False, False)
     """
-    if not isinstance(value, str) or len(value) > 4096 or not value.isprintable():
-        return False
-    return Path(value).is_absolute() or bool(HUB_NAME.fullmatch(value))
+    return _labels(value) and len(set(value)) == len(value)
 
 
-_sha256 = _text(r"[0-9a-f]{64}")
-_boolean = _one_of(True, False)
-_percent = _number(0, 100)
-_name, _language = _text(r"[\w.-]{1,100}"), _text(r"[A-Za-z-]{1,20}")
-CALIBRATED = [
-    (part, when) for part in ("valid", "target") for when in ("before", "after")
-]
+def _intervals(value: object) -> bool:
+    return mapping(value) and all(
+        _interval(value.get(name)) for name in ("uar", "macro_f1")
+    )
 
 
-def _interval(value: object) -> bool:
-    return _many(_percent, 2)(value) and len(value) == 2
-
-
-ECAPA = {  # before its weights are made, their shapes are compared with those stored
-    "width": _whole(1, 2**14),
-    "n_mels": _whole(1, 2**10),
-    "channels": _whole(1, 2**14),
-    "attention_channels": _whole(1, 2**14),
-}
-PRETRAINED = {
-    "adaptation": _one_of(*METHODS),
-    "use_layers": _one_of("all", "last"),
-    "lora_rank": _whole(1, 1024),
-    "lora_alpha": _number(0, 1e6),
-    "lora_targets": _many(_text(r"[\w.]{1,64}"), 16),
-    "adapter_width": _whole(1, 4096),
-    "adapted_layers": _or_none(_many(_whole(0, 100), 101)),
-}
-ENCODERS = {
-    "ecapa": {"family": _one_of("ecapa"), "options": ECAPA},
-    "pretrained": {
-        "family": _one_of("pretrained"),
-        "options": PRETRAINED,
-        "model_type": _one_of(*MODEL_TYPES),
-        "source": is_source,
-        "revision": _or_none(_text(r"[\w.-]{1,100}")),
-        "sha256": _sha256,
-        "input": {
-            "normalise": _or_none(_boolean),
-            "n_fft": _or_none(_whole(1, 2**14)),
-            "hop": _or_none(_whole(1, 2**14)),
-            "mels": _or_none(_whole(1, 2**10)),
-        },
-        "included": _boolean,
-    },
-}
 PARTS = {
-    "schema": _one_of(SCHEMA),
-    "labels": _one_of(list(EMOTIONS)),
-    "sample_rate": _one_of(SAMPLE_RATE),
-    "projection": _whole(0, 2**14),
-    "statistics": _boolean,
+    "schema": one_of(SCHEMA),
+    "labels": are_labels,
+    "sample_rate": one_of(SAMPLE_RATE),
+    "projection": whole(0, 2**14),
+    "statistics": boolean,
     "calibration": {
-        "temperature": _number(1e-3, 1e3),
-        "threshold": _number(0, 1),
+        "temperature": number(1e-3, 1e3),
+        "threshold": number(0, 1),
         **{f"ece_{part}_{when}": _percent for part, when in CALIBRATED},
     },
     # What is shown to people.
     "training": {
         "system": _name,
-        "seed": _whole(0, 2**63),
-        "corpora": _many(_name, 100),
-        "languages": _many(_language, 100),
-        "utterances": _whole(0, 2**40),
-        "speakers": _whole(0, 2**40),
-        "standin": _boolean,
+        "seed": whole(0, 2**63),
+        "corpora": many(_name, 100),
+        "languages": many(_language, 100),
+        "utterances": whole(0, 2**40),
+        "speakers": whole(0, 2**40),
+        "standin": boolean,
     },
     "result": {
-        "protocol": _one_of("zero-shot", "trained on the target"),
+        "protocol": one_of("zero-shot", "trained on the target"),
         "target": _name,
         "language": _language,
     },
 }
 FIGURES = {
-    "n": _whole(1, 2**40),
+    "n": whole(1, 2**40),
     "uar": _percent,
     "macro_f1": _percent,
-    "ci95": {"uar": _interval, "macro_f1": _interval},
+    "ci95": or_none(_intervals),
+    "ci95_speaker": or_none(_intervals),
 }
-FILE = {"sha256": _sha256, "size": _whole(1, LARGEST_FILE)}
+FILE = {"sha256": sha256, "size": whole(1, LARGEST_FILE)}
 
 
 def digest(config: dict) -> str:
@@ -175,8 +121,8 @@ def digest(config: dict) -> str:
     str
     """
     rest = {key: value for key, value in config.items() if key != "sha256"}
-    text = json.dumps(rest, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    data = json.dumps(rest, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(data.encode()).hexdigest()
 
 
 def read(folder: Path) -> dict:
@@ -208,7 +154,7 @@ def read(folder: Path) -> dict:
             raise _damaged(path, "it is too long")
         config = json.loads(data, parse_constant=_no_constant)
         if not isinstance(config, dict) or not config:
-            raise _damaged(path, "it is no model's")
+            raise _damaged(path, "it is not a model's")
         if config.get("schema") != SCHEMA and type(config.get("schema")) is int:
             raise UserError(
                 f"{path} is of version {config['schema']!r:.20} and this program reads "
@@ -224,7 +170,7 @@ def read(folder: Path) -> dict:
     names = [WEIGHTS]
     if config["encoder"].get("included"):
         names += ENCODER_FILES
-    _check(config.get("files"), dict.fromkeys(names, FILE), f"{path}: files")
+    check_values(config.get("files"), dict.fromkeys(names, FILE), f"{path}: files")
     return config
 
 
@@ -243,38 +189,25 @@ def check(config: dict, where: str) -> None:
     UserError
         On the first value that is missing or out of range.
     """
-    _check(config, PARTS, where, ignore=True)
+    check_values(config, PARTS, where, ignore=True)
     for part in ("test", "all"):
         figures = config["result"].get(part)
         if figures is not None:
-            _check(figures, FIGURES, f"{where}: result: {part}", ignore=True)
+            check_values(figures, FIGURES, f"{where}: result: {part}", ignore=True)
     encoder = config.get("encoder")
     family = encoder.get("family") if isinstance(encoder, dict) else None
-    if not isinstance(family, str) or family not in ENCODERS:
-        known = " or ".join(ENCODERS)
-        raise UserError(f"{where}: encoder family {family!r:.50}: there is {known}")
-    _check(encoder, ENCODERS[family], f"{where}: encoder")
-
-
-def _check(values: object, rules: dict, where: str, ignore: bool = False) -> None:
-    if not isinstance(values, dict):
-        raise UserError(f"{where}: {values!r:.50} stands where a mapping belongs")
-    if not ignore and (unknown := values.keys() - rules.keys()):
-        raise UserError(f"{where}: unknown key {min(unknown)!r:.50}")
-    for key, rule in rules.items():
-        if isinstance(rule, dict):
-            _check(values.get(key), rule, f"{where}: {key}", ignore=ignore)
-        elif key not in values or not rule(values[key]):
-            found = repr(values[key])[:60] if key in values else "missing"
-            raise UserError(
-                f"{where}: {key} is {found}, which no exported model has: "
-                "get the model anew"
-            )
+    if not _family(family):
+        raise UserError(f"{where}: encoder family {family!r:.50}: no encoder has it")
+    try:
+        found = find(family)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    found.check_description(encoder, f"{where}: encoder")
 
 
 def _damaged(path: Path, reason: str) -> UserError:
-    return UserError(f"{path} is damaged ({reason[:200]}): get the model anew")
+    return UserError(f"{path} is damaged ({reason[:200]}): get the model again")
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")

@@ -13,8 +13,7 @@ from speechbrain.utils.parameter_transfer import Pretrainer
 from torch import nn
 
 from data_prep import audio
-from data_prep.manifest import EMOTIONS
-from xser_brain.inference.folder import load
+from xser_brain.inference.loading import load
 from xser_brain.inference.model import EmotionModel
 from xser_brain.inference.sources import model_folder
 
@@ -35,10 +34,10 @@ class Normaliser:
 
 
 class PassOn(nn.Module):
-    """Statistics are none of a corpus: every normalisation is the encoder's own."""
+    """In the place of a normalisation by a corpus: the encoder does its own."""
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Give waveforms back."""
+        """Return the waveforms as they are."""
         del lengths
         return waveforms
 
@@ -72,7 +71,7 @@ class Posteriors(nn.Module):
     model: EmotionModel
 
     def forward(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """(batch, 1, width) to (batch, 1, emotions)."""
+        """(batch, 1, width) to (batch, 1, labels)."""
         return self.model.classify(embeddings)
 
 
@@ -82,11 +81,11 @@ class FolderPretrainer(Pretrainer):
     Arguments
     ---------
     embedding_model : Embedding
-        The one.
+        For waveforms to embeddings.
     classifier : Posteriors
-        The other.
+        For embeddings to probabilities.
     label_encoder : CategoricalEncoder
-        Is given the emotions.
+        Gets the model's labels.
     """
 
     def __init__(
@@ -113,8 +112,8 @@ class FolderPretrainer(Pretrainer):
 
     def load_collected(self) -> None:
         """Load the model."""
-        model, _ = load(self.folder)
+        model, config = load(self.folder)
         for module in self.modules:
             module.model = model
-        self.label_encoder.update_from_iterable(EMOTIONS)
-        self.label_encoder.expect_len(len(EMOTIONS))
+        self.label_encoder.update_from_iterable(config["labels"])
+        self.label_encoder.expect_len(len(config["labels"]))

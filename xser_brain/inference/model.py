@@ -1,14 +1,10 @@
-"""The trained parts of a run as one module: waveforms in, calibrated emotions out."""
-
-import hashlib
+"""The trained parts of a run as one module: waveforms in, calibrated probabilities out."""
 
 import torch
 from torch import nn
 
 from xser_brain.encoders import Encoder
-from xser_brain.encoders.adapters import trainable_state
-from xser_brain.encoders.pretrained import PretrainedEncoder
-from xser_brain.model import EmbeddingHead
+from xser_brain.head import EmbeddingHead
 
 
 class EmotionModel(nn.Module):
@@ -21,7 +17,7 @@ class EmotionModel(nn.Module):
     head : EmbeddingHead
         From the encoder's layers to the embedding.
     classifier : torch.nn.Linear
-        From the embedding to logits.
+        From the embedding to the logits of the labels.
     temperature : float
         What the logits are divided by (Guo et al. 2017).
     statistics : (2, width) torch.Tensor, optional
@@ -75,7 +71,7 @@ class EmotionModel(nn.Module):
 
         Returns
         -------
-        (..., emotions) float32 torch.Tensor
+        (..., labels) float32 torch.Tensor
         """
         logits = self.classifier(embeddings).float()
         return (logits / self.temperature).log_softmax(-1)
@@ -85,63 +81,13 @@ class EmotionModel(nn.Module):
         return self.classify(self.embed(waveforms, lengths))
 
     def trained(self) -> dict[str, torch.Tensor]:
-        """What a pretrained encoder must be given beside its own weights.
+        """All weights but those of a pretrained encoder that did not train.
 
         Returns
         -------
         dict of str to torch.Tensor
             By name in this module.
         """
-        encoder = (
-            trainable_state(self.encoder)
-            if isinstance(self.encoder, PretrainedEncoder)
-            else self.encoder.state_dict()
-        )
+        encoder = self.encoder.trained_state()
         rest = {k: v for k, v in self.state_dict().items() if k[:8] != "encoder."}
         return {**{f"encoder.{name}": value for name, value in encoder.items()}, **rest}
-
-
-def pretrained_sha256(encoder: PretrainedEncoder) -> str:
-    """Hash the weights that were not trained, whatever file and names they came under.
-
-    Arguments
-    ---------
-    encoder : PretrainedEncoder
-        As adapted, before its parameters are frozen for use.
-
-    Returns
-    -------
-    str
-    """
-    digests = []
-    for parameter in encoder.parameters():
-        if not parameter.requires_grad:
-            array = parameter.detach().float().cpu().contiguous()
-            digest = hashlib.sha256(repr(tuple(array.shape)).encode())
-            digest.update(array.flatten().view(torch.uint8).numpy().data)
-            digests.append(digest.digest())
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()
-
-
-def input_facts(encoder: PretrainedEncoder) -> dict:
-    """What decides on how a pretrained encoder hears a waveform, beside its weights.
-
-    Arguments
-    ---------
-    encoder : PretrainedEncoder
-        The encoder.
-
-    Returns
-    -------
-    dict
-        ``normalise`` of the wav2vec 2.0 families, ``n_fft``, ``hop`` and ``mels`` of
-        Whisper; None where it does not apply.
-    """
-    core = encoder.core
-    filters = getattr(core, "mel_filters", None)
-    return {
-        "normalise": getattr(core, "normalise", None),
-        "n_fft": getattr(core, "n_fft", None),
-        "hop": getattr(core, "hop", None),
-        "mels": None if filters is None else len(filters),
-    }

@@ -38,7 +38,7 @@ class Recording:
     name : str
         The path, or what stands for it in the results.
     samples : (samples,) or (samples, channels) numpy.ndarray, optional
-        If it is no file.
+        If it is not a file.
     sample_rate : int
         Hz, of the samples.
     """
@@ -80,7 +80,7 @@ class Windows:
     seconds : float
         Length of a window.
     overlap : float
-        Share of it that the next window hears again.
+        Share of it that the next window covers too.
 
     Raises
     ------
@@ -197,7 +197,7 @@ def as_recording(item: object, sample_rate: int | None = None) -> Recording:
     fit = isinstance(item, np.ndarray) and item.dtype.kind in "fiu"
     if not fit or item.ndim not in (1, 2) or not item.size:
         raise UserError(
-            f"{type(item).__name__} is no recording: give a path, or an array of "
+            f"{type(item).__name__} is not a recording: give a path, or an array of "
             "samples, (samples,) or (samples, channels)"
         )
     if not sample_rate or not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
@@ -276,18 +276,18 @@ def pieces(
     """
     short = samples is not None and len(samples) <= LONGEST * SAMPLE_RATE
     blocks = _blocks(recording.name) if samples is None else [samples]
-    heard = False
+    found = False
     if short and np.ptp(samples) > 0:
         alone = timeline and len(samples) <= windows.seconds * SAMPLE_RATE
         yield Piece(0.0, len(samples) / SAMPLE_RATE, samples, window=alone, whole=True)
-        heard, timeline = True, timeline and not alone
+        found, timeline = True, timeline and not alone
     if timeline or not short:
         for start, window in windows.cut(blocks):
             if np.ptp(window) > 0:
                 first, end = start / SAMPLE_RATE, (start + len(window)) / SAMPLE_RATE
                 yield Piece(first, end, window, window=True, whole=False)
-                heard = True
-    if not heard:
+                found = True
+    if not found:
         raise AudioError("silent")
 
 
@@ -323,7 +323,7 @@ def resampled(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:
     Raises
     ------
     AudioError
-        If there are values that are no numbers.
+        If there are values that are not numbers.
     """
     resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
     for block in blocks:

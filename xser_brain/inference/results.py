@@ -1,4 +1,4 @@
-"""What is said of a recording."""
+"""The result of a recording."""
 
 from dataclasses import asdict, dataclass
 
@@ -13,7 +13,7 @@ class Result:
     Arguments
     ---------
     path : str
-        The file, or a name for what is none.
+        The file, or a name for samples that have none.
     start, end : float
         Seconds.
     emotion : str

@@ -1,1 +1,27 @@
-"""The objectives of the paper beside the cross-entropy."""
+"""The objectives: what a system may optimise, one class each."""
+
+from xser_brain.objectives.adversary import (
+    Adversary,
+    ConstantSchedule,
+    DANNSchedule,
+    reverse_gradient,
+)
+from xser_brain.objectives.alignment import Coral
+from xser_brain.objectives.base import Heard, Objective, Objectives
+from xser_brain.objectives.emotion import CrossEntropy
+from xser_brain.objectives.memory import Memory
+from xser_brain.objectives.supcon import LanguageAwareSupCon
+
+__all__ = [
+    "Adversary",
+    "ConstantSchedule",
+    "Coral",
+    "CrossEntropy",
+    "DANNSchedule",
+    "Heard",
+    "LanguageAwareSupCon",
+    "Memory",
+    "Objective",
+    "Objectives",
+    "reverse_gradient",
+]

@@ -1,12 +1,24 @@
-"""Speaker adversary behind a gradient reversal (Mi, Ma & Toda 2026, section 2.3)."""
+"""Adversaries behind a gradient reversal (Mi, Ma & Toda 2026, section 2.3)."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
-UNKNOWN_SPEAKER = -1
+from data_prep.errors import UserError
+from xser_brain.numbers import number
+from xser_brain.objectives.base import Heard, Objective
+from xser_brain.protocol.labels import Labels
+
+UNKNOWN = -1
+ATTRIBUTES = {
+    "speaker": "speakers",
+    "language": "languages",
+    "corpus": "corpora",
+    "gender": "genders",
+}
 
 
 class _GradientReversal(torch.autograd.Function):
@@ -100,82 +112,100 @@ class DANNSchedule:
         return self.strength * (2 / (1 + math.exp(-self.gamma * progress)) - 1)
 
 
-class SpeakerAdversary(torch.nn.Module):
-    """Guesses the training speaker, and teaches the encoder to hide it.
+class Adversary(Objective):
+    """Guesses an attribute of the utterances, and teaches the encoder to hide it.
 
-    Gradient reversal, Linear, ReLU, Dropout, Linear (section 2.3 of the paper).
+    Gradient reversal, Linear, ReLU, Dropout, Linear, cross-entropy (section 2.3 of the
+    paper, whose attribute is the speaker).
 
     Arguments
     ---------
-    width : int
-        Width of the utterance embeddings.
-    speakers : int
-        Number of training speakers.
+    attribute : str
+        ``speaker``, ``language``, ``corpus`` or ``gender``.
     hidden : int
         Width of the hidden layer; not stated in the paper.
     dropout : float
-        Dropout probability; not stated in the paper.
+        Rate of dropout; not stated in the paper.
+    schedule : callable, optional
+        Strength of the reversal at a progress from 0 to 1; by default ``DANNSchedule``.
+    **options
+        See ``Objective``.
+
+    Raises
+    ------
+    UserError
+        If the attribute is unknown, or a number has no meaning.
 
     Example
     -------
-    >>> adversary = SpeakerAdversary(width=768, speakers=288)
-    >>> adversary(torch.randn(36, 768), strength=1.0).shape
-    torch.Size([36, 288])
+    >>> adversary = Adversary("language", hidden=8)
+    >>> adversary.bind(4, Labels(languages=("de", "en", "ur")))
+    >>> adversary.classifier(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
     """
 
     def __init__(
-        self, width: int, speakers: int, hidden: int = 256, dropout: float = 0.1
-    ) -> None:
-        super().__init__()
+        self,
+        attribute: str = "speaker",
+        hidden: int = 256,
+        dropout: float = 0.1,
+        schedule: Callable[[float], float] | None = None,
+        **options,
+    ):
+        super().__init__(**options)
+        if attribute not in ATTRIBUTES:
+            raise UserError(
+                f"Adversary: unknown attribute {attribute!r}: use one of "
+                f"{', '.join(ATTRIBUTES)}"
+            )
+        self.attribute = ATTRIBUTES[attribute]
+        self.requires = (self.attribute,)
+        self.hidden = number("adversary_hidden", hidden, least=1, whole=True)
+        self.dropout = number("adversary_dropout", dropout, most=1)
+        self.schedule = schedule or DANNSchedule()
+        self.classifier: torch.nn.Module | None = None
+
+    def bind(self, width: int, labels: Labels) -> None:
+        """See ``Objective.bind``: a class for each name of the attribute."""
         self.classifier = torch.nn.Sequential(
-            torch.nn.Linear(width, hidden),
+            torch.nn.Linear(width, self.hidden),
             torch.nn.ReLU(),
-            torch.nn.Dropout(dropout),
-            torch.nn.Linear(hidden, speakers),
+            torch.nn.Dropout(self.dropout),
+            torch.nn.Linear(self.hidden, len(getattr(labels, self.attribute))),
         )
 
-    def forward(self, embeddings: torch.Tensor, strength: float) -> torch.Tensor:
-        """Speaker logits behind the reversal.
-
-        Arguments
-        ---------
-        embeddings : (batch, width) torch.Tensor
-            Utterance embeddings.
-        strength : float
-            Strength of the reversal, from a schedule.
-
-        Returns
-        -------
-        logits : (batch, speakers) torch.Tensor
-            Speaker logits.
-        """
-        return self.classifier(reverse_gradient(embeddings, strength))
+    def forward(self, heard: Heard, progress: float) -> torch.Tensor:
+        """See ``Objective.forward``: the mean over utterances whose attribute is known."""
+        reversed_ = reverse_gradient(heard.embeddings, self.schedule(progress))
+        return known_cross_entropy(
+            self.classifier(reversed_), getattr(heard, self.attribute)
+        )
 
 
-def speaker_loss(logits: torch.Tensor, speakers: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy over the utterances whose speaker is known, in fp32.
+def known_cross_entropy(logits: torch.Tensor, classes: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy over the utterances whose class is known, in fp32.
 
     Arguments
     ---------
-    logits : (batch, speakers) torch.Tensor
-        Speaker logits.
-    speakers : (batch,) torch.Tensor
-        Integer training speaker of each utterance, -1 where it is not known.
+    logits : (batch, classes) torch.Tensor
+        Of an attribute.
+    classes : (batch,) torch.Tensor
+        Index of each utterance, -1 where it is not known.
 
     Returns
     -------
-    loss : () torch.Tensor
-        The mean, fp32; zero, with zero gradients, where no speaker is known.
+    () torch.Tensor
+        The mean, fp32; zero, with zero gradients, where none is known.
 
     Example
     -------
     >>> logits = torch.zeros(2, 4)
-    >>> speaker_loss(logits, torch.tensor([3, -1]))  # log 4
+    >>> known_cross_entropy(logits, torch.tensor([3, -1]))  # log 4
     tensor(1.3863)
-    >>> speaker_loss(logits, torch.tensor([-1, -1]))
+    >>> known_cross_entropy(logits, torch.tensor([-1, -1]))
     tensor(0.)
     """
     total = functional.cross_entropy(
-        logits.float(), speakers, ignore_index=UNKNOWN_SPEAKER, reduction="sum"
+        logits.float(), classes, ignore_index=UNKNOWN, reduction="sum"
     )
-    return total / (speakers != UNKNOWN_SPEAKER).sum().clamp(min=1)
+    return total / (classes != UNKNOWN).sum().clamp(min=1)

@@ -1,25 +1,32 @@
-"""Embeddings of earlier batches as further company for the contrastive loss."""
+"""Embeddings of earlier batches as further company for a loss on pairs."""
+
+from dataclasses import replace
 
 import torch
 
-from data_prep.errors import UserError
+from xser_brain.numbers import number
+from xser_brain.objectives.base import Heard, Objective
+from xser_brain.protocol.labels import Labels
+
+INDICES = ("emotions", "languages", "speakers", "corpora", "genders")
 
 
-class EmbeddingMemory(torch.nn.Module):
-    """The last embeddings, first in, first out, without gradients.
+class Memory(Objective):
+    """Wraps a loss, which then also sees the last embeddings, without gradients.
 
     Cross-batch memory (Wang et al., "Cross-batch memory for embedding learning", CVPR
     2020): embeddings drift slowly once training has settled, so that those of the last
     batches are as good as new ones to compare with. Not part of the paper's method.
 
-    All of its state is in buffers, and so in checkpoints.
+    First in, first out; all of its state is in buffers, and so in checkpoints. What the
+    wrapped loss finds as ``heard.remembered`` went through the same projection.
 
     Arguments
     ---------
+    loss : Objective
+        What is wrapped; its weight, projection and learning rate hold.
     size : int
-        Embeddings remembered.
-    width : int
-        Of an embedding.
+        Embeddings remembered; 0 leaves the loss as it is.
     start : int
         Batches added before any is recalled, while embeddings still change fast.
 
@@ -30,70 +37,75 @@ class EmbeddingMemory(torch.nn.Module):
 
     Example
     -------
-    >>> memory = EmbeddingMemory(size=3, width=1)
-    >>> memory.recall() is None
-    True
-    >>> for batch in ([[1.0], [2.0]], [[3.0], [4.0]]):
-    ...     memory.add(torch.tensor(batch), torch.tensor([0, 1]), torch.tensor([2, 2]))
-    >>> embeddings, emotions, languages = memory.recall()
-    >>> sorted(embeddings[:, 0].tolist())
-    [2.0, 3.0, 4.0]
+    >>> from xser_brain.objectives import LanguageAwareSupCon
+    >>> memory = Memory(LanguageAwareSupCon(weight=0.5), size=64)
+    >>> memory.weight
+    0.5
     """
 
-    def __init__(self, size: int, width: int, start: int = 0) -> None:
-        super().__init__()
-        for name, value, least in (("size", size, 1), ("start", start, 0)):
-            if value < least:
-                raise UserError(
-                    f"contrastive memory: its {name} is {value}: set at least {least}"
-                )
-        self.start = start
-        self.register_buffer("embeddings", torch.zeros(size, width))
-        self.register_buffer("emotions", torch.zeros(size, dtype=torch.long))
-        self.register_buffer("languages", torch.zeros(size, dtype=torch.long))
+    def __init__(self, loss: Objective, size: int, start: int = 0) -> None:
+        super().__init__(loss.weight, loss.projection, loss.learning_rate)
+        self.requires = loss.requires
+        self.size = number("memory_size", size, whole=True)
+        self.start = number("memory_start", start, whole=True)
+        self.loss = loss
+
+    def bind(self, width: int, labels: Labels) -> None:
+        """See ``Objective.bind``."""
+        self.loss.bind(width, labels)
+        if not self.size:
+            return
+        self.register_buffer("embeddings", torch.zeros(self.size, width))
+        for name in INDICES:
+            indices = torch.zeros(self.size, dtype=torch.long)
+            self.register_buffer(name, indices)
         self.register_buffer("batches", torch.tensor(0))  # added so far
         self.register_buffer("utterances", torch.tensor(0))
 
+    def forward(self, heard: Heard, progress: float) -> torch.Tensor:
+        """See ``Objective.forward``: the loss, then the batch is remembered."""
+        if not self.size:
+            return self.loss(heard, progress)
+        value = self.loss(replace(heard, remembered=self.recall(heard)), progress)
+        self.add(heard)
+        return value
+
     @torch.no_grad()
-    def add(
-        self,
-        embeddings: torch.Tensor,
-        emotions: torch.Tensor,
-        languages: torch.Tensor,
-    ) -> None:
+    def add(self, heard: Heard) -> None:
         """Remember a batch, in place of the oldest utterances.
 
         Arguments
         ---------
-        embeddings : (batch, width) torch.Tensor
-            Utterance embeddings; those that are not finite are left out.
-        emotions : (batch,) torch.Tensor
-            Integer emotion of each utterance.
-        languages : (batch,) torch.Tensor
-            Integer language of each utterance.
+        heard : Heard
+            Embeddings that are not finite are left out.
         """
-        size = len(self.embeddings)
-        finite = embeddings.isfinite().all(dim=1).nonzero()[-size:, 0]
+        finite = heard.embeddings.isfinite().all(dim=1).nonzero()[-self.size :, 0]
         places = torch.arange(len(finite), device=finite.device) + self.utterances
-        places %= size
-        self.embeddings[places] = embeddings[finite].float()
-        self.emotions[places] = emotions[finite]
-        self.languages[places] = languages[finite]
+        places %= self.size
+        self.embeddings[places] = heard.embeddings[finite].float()
+        for name in INDICES:
+            getattr(self, name)[places] = getattr(heard, name)[finite]
         self.batches += 1
         self.utterances += len(finite)
 
-    def recall(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-        """What is remembered; ask before adding the batch to be compared with it.
+    def recall(self, heard: Heard) -> Heard | None:
+        """What is remembered: a copy, for the batch takes its place before the gradient.
+
+        Arguments
+        ---------
+        heard : Heard
+            The batch to be compared with it.
 
         Returns
         -------
-        tuple of torch.Tensor, or None
-            Embeddings (remembered, width), emotions and languages (remembered,), which
-            hold until the next batch is added; None before ``start`` batches, and as
-            long as nothing is remembered.
+        Heard, optional
+            None before ``start`` batches, and as long as nothing is remembered.
         """
-        count = min(int(self.utterances), len(self.embeddings))
+        count = min(int(self.utterances), self.size)
         if int(self.batches) < self.start or count == 0:
             return None
-        columns = self.embeddings, self.emotions, self.languages
-        return tuple(column[:count] for column in columns)
+        return Heard(
+            self.embeddings[:count].clone(),
+            heard.logits[:0],
+            *(getattr(self, name)[:count].clone() for name in INDICES),
+        )

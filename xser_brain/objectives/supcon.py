@@ -1,16 +1,17 @@
 """Language-aware supervised contrastive loss (Mi, Ma & Toda 2026, section 2.2)."""
 
-import math
-
 import torch
 
 from data_prep.errors import UserError
+from xser_brain.numbers import number
+from xser_brain.objectives.base import Heard, Objective
 
 NORMALISATIONS = ("weights", "positives")
+LEAST = 1e-6  # of numbers that must be positive
 BLOCK = 1024  # anchors whose logits are made at once, which halves the peak memory
 
 
-class LanguageAwareSupCon(torch.nn.Module):
+class LanguageAwareSupCon(Objective):
     r"""Pulls utterances of one emotion together, across languages above all.
 
     The positives P(i) of the anchor i are the other utterances of the batch with its
@@ -42,6 +43,9 @@ class LanguageAwareSupCon(torch.nn.Module):
     normalise_by : str
         What W_i is: "weights" for the sum of the weights, "positives" for their number.
 
+    **options
+        See ``Objective``.
+
     Raises
     ------
     UserError
@@ -52,7 +56,7 @@ class LanguageAwareSupCon(torch.nn.Module):
     >>> supcon = LanguageAwareSupCon(temperature=1.0)
     >>> embeddings = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
     >>> emotions, languages = torch.tensor([0, 0, 1]), torch.tensor([0, 1, 0])
-    >>> supcon(embeddings, emotions, languages)  # log(1 + 1/e)
+    >>> supcon.loss(embeddings, emotions, languages)  # log(1 + 1/e)
     tensor(0.3133)
     """
 
@@ -61,26 +65,31 @@ class LanguageAwareSupCon(torch.nn.Module):
         temperature: float = 0.07,
         language_weight: float = 2.5,
         normalise_by: str = "weights",
+        **options,
     ) -> None:
-        super().__init__()
-        for name, value in (
-            ("temperature", temperature),
-            ("language weight (lambda)", language_weight),
-        ):
-            if not (value > 0 and math.isfinite(value)):
-                raise UserError(
-                    f"contrastive loss: the {name} is {value}: set a positive number"
-                )
+        super().__init__(**options)
+        self.temperature = number("temperature", temperature, least=LEAST)
+        self.language_weight = number(
+            "language_weight (lambda)", language_weight, least=LEAST
+        )
         if normalise_by not in NORMALISATIONS:
             raise UserError(
                 f"contrastive loss: cannot normalise by {normalise_by!r}: "
                 f"choose one of {', '.join(NORMALISATIONS)}"
             )
-        self.temperature = temperature
-        self.language_weight = language_weight
         self.normalise_by = normalise_by
 
-    def forward(
+    def forward(self, heard: Heard, progress: float) -> torch.Tensor:
+        """See ``Objective.forward``."""
+        earlier = heard.remembered
+        return self.loss(
+            heard.embeddings,
+            heard.emotions,
+            heard.languages,
+            earlier and (earlier.embeddings, earlier.emotions, earlier.languages),
+        )
+
+    def loss(
         self,
         embeddings: torch.Tensor,
         emotions: torch.Tensor,
@@ -99,7 +108,7 @@ class LanguageAwareSupCon(torch.nn.Module):
             Integer language of each utterance.
         remembered : tuple of torch.Tensor, optional
             Embeddings (remembered, width), emotions and languages (remembered,) of
-            earlier batches; ``EmbeddingMemory.recall`` gives them.
+            earlier batches; see ``xser_brain.objectives.Memory``.
 
         Returns
         -------

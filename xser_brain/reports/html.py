@@ -1,8 +1,8 @@
-"""All results of a folder as one HTML page, complete in itself, to send to others.
+"""All results of a folder as one self-contained HTML page, to send to others.
 
 The page fetches nothing: style, script, figures and sounds are in it, and its content
-security policy forbids the browser everything else. Names of corpora, speakers and
-utterances are foreign text and are escaped.
+security policy forbids everything else. Names of corpora, speakers and utterances are
+foreign text and are escaped.
 """
 
 import base64
@@ -11,11 +11,10 @@ import hashlib
 import io
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +26,8 @@ from tqdm import tqdm
 
 from data_prep import audio, manifest
 from data_prep.errors import UserError
-from data_prep.manifest import EMOTIONS, Row, write_atomic
-from xser_brain.metrics import recalls, uar
-from xser_brain.protocol import SYSTEMS
+from data_prep.manifest import Row, write_atomic
+from xser_brain.evaluation.metrics import recalls, uar
 from xser_brain.reports import figures
 from xser_brain.reports.probes import probe_rows
 from xser_brain.reports.render import Table
@@ -38,27 +36,17 @@ from xser_brain.reports.tables import BESIDE, Report, gather
 
 TITLE = "Zero-shot cross-lingual speech emotion recognition: results"
 MISTAKES = 8  # shown of each setting
-SECONDS = 10  # heard of an utterance, at most
-SOUND_MB = 12  # of sound in a page, at most: a letter takes about 25
+SECONDS = 10  # of an utterance's sound, at most
+SOUND_MB = 12  # of sound in a page, at most: an e-mail takes about 25
 DPI, WIDTH = 200, 130  # pixels an inch of a figure, and of these on the screen
-DARK_ABOVE = 63  # percent; on a darker cell white letters are read better than black
+DARK_ABOVE = 63  # percent; on a darker cell white text is easier to read than black
 BEFORE_TEST = ("training", "sampling", "normalisation", "model_selection")
 NUMBER = re.compile(r"[*<>\s]*[+−-]?\d+(\.\d+)?(?![\w.])")
 
 
 @dataclass(frozen=True)
 class Picture:
-    """What is said of a figure.
-
-    Arguments
-    ---------
-    title : str
-        What it shows.
-    caption : str
-        How to read it.
-    missing : str
-        What is said if there is none.
-    """
+    """The words beside a figure; ``missing`` are those in its place if there is none."""
 
     title: str
     caption: str
@@ -68,7 +56,7 @@ class Picture:
 UAR = Picture(
     "UAR and its interval",
     "A dot is the mean UAR over seeds, the line its 95 % interval: what may be expected "
-    "of other speakers or utterances (the tables say which). The dashed line is chance. "
+    "of other speakers, or utterances, as the figure says. The dashed line is chance. "
     "Hollow dots are no zero-shot systems. Whether two systems differ, the paired tests "
     "of the tables say, and not whether lines overlap.",
     "no system was scored",
@@ -91,16 +79,16 @@ PICTURES = {
     ),
     "probes": Picture(
         "What can still be read from the embeddings",
-        "How often a linear classifier tells the language, or the speaker within a "
-        "language, from embeddings of the training languages. A bar is the mean over "
+        "How often a linear classifier is right about the language, or the speaker within "
+        "a language, from embeddings of the training languages. A bar is the mean over "
         "seeds, a dot a seed, the line across it chance: the nearer to chance, the less "
         "is left. What a linear classifier does not find may still be there.",
         "the zero-shot runs kept no embeddings to probe.",
     ),
     "layers": Picture(
         "Layers of the encoder",
-        "The weight of each layer in what the classifier hears, the mean over seeds and "
-        "their range; the dashed line is what all would have if they counted the same.",
+        "The weight of each layer in the embedding, the mean over seeds and their range; "
+        "the dashed line is what all would have if they counted the same.",
         "these runs weigh no layers of the encoder.",
     ),
 }
@@ -120,7 +108,7 @@ def write(
     data_root : Path, optional
         Where the corpora lie, for the sound of the surest mistakes.
     draw : bool
-        Whether there shall be figures.
+        Whether to draw figures.
 
     Returns
     -------
@@ -130,8 +118,8 @@ def write(
     Raises
     ------
     UserError
-        If there is no run, runs may not stand in one table, ``data_root`` is no folder,
-        or the file cannot be written.
+        If there is no run, runs may not stand in one table, there is no folder
+        ``data_root``, or the file cannot be written.
     """
     if data_root is not None and not Path(data_root).is_dir():
         raise UserError(f"no folder {data_root}: pass the one that holds the corpora")
@@ -150,7 +138,7 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
     data_root : Path, optional
         Where the corpora lie.
     draw : bool
-        Whether there shall be figures.
+        Whether to draw figures.
 
     Returns
     -------
@@ -171,7 +159,7 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     groups = report.groups
-    runs = list(chain.from_iterable(map(_runs, groups)))
+    runs = [run for group in groups for run in group.runs]
     drawn = _draw(_figures(report)) if draw else {}
     sounds = _Sounds(data_root, int(SOUND_MB * 10**6))
     return environment.get_template("report.html.j2").render(
@@ -190,7 +178,7 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
         },
         standins=sum(bool(run.get("standin")) for run in runs),
         audit=_audit(runs),
-        emotions=EMOTIONS,
+        labels=groups[0].labels,
         dark_above=DARK_ABOVE,
         beside=BESIDE,
         tables=report.tables,
@@ -205,7 +193,7 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
             }
             for place, group in enumerate(groups)
         ],
-        runs=[_about(group, run) for group in groups for run in _runs(group)],
+        runs=[_about(group, run) for group in groups for run in group.runs],
     )
 
 
@@ -235,27 +223,23 @@ def _time(seconds: float) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def _runs(group: Group) -> Iterator[dict]:
-    return chain.from_iterable(group.systems.values())
-
-
 def _audit(runs: Sequence[Mapping]) -> dict:
     """What the runs' own records say of being zero-shot."""
-    zero_shot = [run for run in runs if SYSTEMS[run["system"]].zero_shot]
+    zero_shot = [run for run in runs if run["zero_shot"]]
     recorded = [run for run in zero_shot if run.get("audit")]
-    heard = [str(run["folder"]) for run in recorded if _heard_target(run["audit"])]
+    broken = [str(run["folder"]) for run in recorded if _saw_target(run["audit"])]
     return {
         "zero_shot": len(zero_shot),
         "unrecorded": len(zero_shot) - len(recorded),
-        "heard": heard,
-        "confirmed": len(recorded) - len(heard),
+        "broken": broken,
+        "confirmed": len(recorded) - len(broken),
         "others": sorted(
             {r["system"] for r in runs} - {r["system"] for r in zero_shot}
         ),
     }
 
 
-def _heard_target(audit: Mapping) -> bool:
+def _saw_target(audit: Mapping) -> bool:
     """Whether a stage before the test saw a corpus or a language of the test."""
     return any(
         set(audit[stage][what]) & set(audit["evaluation"][what])
@@ -301,18 +285,21 @@ def _results(group: Group) -> dict:
             for value in recalls(counts).mean(0)
         ]
         rows.append([system, *found, f"{result:.1f}", str(len(runs)), str(n), subset])
-    header = ["system", *EMOTIONS, "UAR", "seeds", "utterances", "of"]
+    header = ["system", *group.labels, "UAR", "seeds", "utterances", "of"]
     notes = ["Recall in percent, means over seeds; UAR is the mean over emotions."]
     title = "How many utterances of each emotion are recognised"
     return {"confusions": confusions, "recall": Table(title, header, rows, notes)}
 
 
 def _mistakes(group: Group, sounds: "_Sounds") -> dict | None:
-    """What the proposed system, or else the first, is surest of and wrong in."""
-    system = "proposed" if "proposed" in group.systems else next(iter(group.systems))
+    """Surest mistakes of the proposed system, or else of the first zero-shot one."""
+    zero_shot = [run["system"] for run in group.runs if run["zero_shot"]]
+    system = next(iter(zero_shot), next(iter(group.systems)))
+    if "proposed" in group.systems:
+        system = "proposed"
     runs = group.systems[system]
     outcome, subset = _outcome(group, system)
-    probabilities = [_probabilities(run) for run in runs]
+    probabilities, labels = [_probabilities(run) for run in runs], group.labels
     if None in probabilities:
         return None
     mean = np.mean([[of[i] for i in outcome.ids] for of in probabilities], axis=0)
@@ -328,8 +315,8 @@ def _mistakes(group: Group, sounds: "_Sounds") -> dict | None:
             {
                 "ID": outcome.ids[place],
                 "speaker": outcome.speakers[place],
-                "true": EMOTIONS[outcome.true[place]],
-                "predicted": EMOTIONS[predicted[place]],
+                "true": labels[outcome.true[place]],
+                "predicted": labels[predicted[place]],
                 "probability": 100 * mean[place].max(),
                 "agree": agree[place],
                 "clip": clip,
@@ -342,7 +329,7 @@ def _mistakes(group: Group, sounds: "_Sounds") -> dict | None:
         "n": len(outcome.ids),
         "subset": subset,
         "wrong": len(wrong),
-        "heard": bool(utterances),
+        "sound": bool(utterances),
         "note": note,
         "rows": rows,
     }
@@ -351,7 +338,7 @@ def _mistakes(group: Group, sounds: "_Sounds") -> dict | None:
 def _probabilities(run: Mapping) -> dict[str, list[float]] | None:
     """Of each emotion, by utterance; None if they were not kept."""
     rows = read_predictions(run)
-    names = [f"p_{emotion}" for emotion in EMOTIONS]
+    names = [f"p_{emotion}" for emotion in run["labels"]]
     if not all(row.get(name) for row in rows for name in names):
         return None
     try:
@@ -375,7 +362,7 @@ class _Sounds:
     def of_target(self, run: Mapping) -> tuple[dict[str, Row], str]:
         """Utterances of a run's target by ID, and what is said of their sound."""
         if self.data_root is None:
-            return {}, "To hear them, pass --data_root=DIR, where the corpora lie."
+            return {}, "To listen to them, pass --data_root=DIR, where the corpora lie."
         target, folder = run["setting"]["target"], run["folder"].resolve()
         paths = (above / "manifests" / f"{target}.csv" for above in folder.parents)
         path = next(filter(Path.is_file, paths), None)
@@ -392,7 +379,7 @@ class _Sounds:
         except UserError as error:
             return {}, f"There is no sound: {error}."
         if digest != run.get("manifest_sha256", {}).get(target):
-            note += f" The manifest of {target} was written anew since these runs."
+            note += f" The manifest of {target} has changed since these runs."
         return self.read[path], note
 
     def clip(self, row: Row | None) -> tuple[str | None, str]:
@@ -405,13 +392,13 @@ class _Sounds:
             return None, str(error)
         # Every browser plays FLAC (not all play Vorbis), and every libsndfile writes it.
         buffer = io.BytesIO()
-        heard = samples[: SECONDS * audio.SAMPLE_RATE]
-        soundfile.write(buffer, heard, audio.SAMPLE_RATE, "PCM_16", format="FLAC")
+        kept = samples[: SECONDS * audio.SAMPLE_RATE]
+        soundfile.write(buffer, kept, audio.SAMPLE_RATE, "PCM_16", format="FLAC")
         encoded = base64.b64encode(buffer.getvalue()).decode()
         if len(encoded) > self.room:
             return None, "left out, to keep the page small"
         self.room -= len(encoded)
-        cut = len(heard) < len(samples)
+        cut = len(kept) < len(samples)
         return encoded, f"the first {SECONDS} s" if cut else ""
 
 
@@ -422,6 +409,7 @@ def _figures(
     jobs, scores = {}, {}
     for score in report.scores:
         what = f"{score.encoder}, {SUBSETS[score.subset]}"
+        what += f", {score.label_set}" if score.label_set else ""
         what += ", synthetic stand-ins" if score.standin else ""
         scores.setdefault(what, []).append(score)
     for what, found in scores.items():
@@ -441,7 +429,7 @@ def _figures(
 
 
 def _probes(group: Group) -> Figure | None:
-    return figures.draw_probes(probe_rows([*_runs(group)]), group.title)
+    return figures.draw_probes(probe_rows(group.runs), group.title)
 
 
 def _draw(jobs: Mapping) -> dict[int | None, list[dict]]:
@@ -494,6 +482,8 @@ def _about(group: Group, run: Mapping) -> dict:
             "folder": run["folder"],
             "plan": run["protocol_sha256"],
             "hyperparameters": run.get("hparams_sha256", ""),
+            "trained on": run["trains_on"],
+            "objectives": ", ".join(run["objectives"]),
             **{f"manifest of {name}": value for name, value in manifests.items()},
             "encoder": _listed(encoder),
             "options": _listed(run.get("options", {})),

@@ -2,7 +2,7 @@
 
 A linear probe (Alain & Bengio, "Understanding intermediate layers using linear classifier
 probes", 2016): what it finds is there; what it does not find may still be there. Where a
-language has one corpus, the language probe hears its room and microphone too.
+language has one corpus, the language probe may go by its room and microphone.
 """
 
 from collections import Counter
@@ -10,8 +10,8 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
-from xser_brain import embeddings
-from xser_brain.metrics import confusion_matrix, uar
+from xser_brain.evaluation import embeddings
+from xser_brain.evaluation.metrics import confusion_matrix, uar
 
 FOLDS = 5
 MOST = 1000  # utterances of one probe
@@ -108,13 +108,13 @@ def probe(
 def probe_run(arrays: Mapping[str, np.ndarray]) -> list[dict]:
     """Read speaker and language from one run's embeddings.
 
-    Only utterances of the training languages count. Speakers are told apart within
-    their language; a language is read from speakers that the probe has not heard.
+    Only utterances of the training languages count. Speakers are classified within
+    their language; a language is read from speakers that the probe was not trained on.
 
     Arguments
     ---------
     arrays : mapping
-        From ``xser_brain.embeddings.load``.
+        From ``xser_brain.evaluation.embeddings.load``.
 
     Returns
     -------
@@ -125,9 +125,9 @@ def probe_run(arrays: Mapping[str, np.ndarray]) -> list[dict]:
         are speakers of fewer than ``FOLDS`` utterances.
     """
     usable = np.isin(arrays["part"], ["train", "valid"]) & (arrays["speaker"] != "")
-    ids, heard = np.unique(arrays["ids"][usable], return_index=True)
+    _, once = np.unique(arrays["ids"][usable], return_index=True)
     features, language, speaker = (
-        arrays[name][usable][heard] for name in ("embeddings", "language", "speaker")
+        arrays[name][usable][once] for name in ("embeddings", "language", "speaker")
     )
     languages = np.unique(language).tolist()
     rows = []
@@ -171,12 +171,12 @@ def probe_rows(runs: Sequence[dict]) -> list[dict]:
     Returns
     -------
     list of dict
-        As from ``probe_run``, with ``system`` and ``seed``.
+        As from ``probe_run``, with ``system``, ``zero_shot`` and ``seed``.
     """
     rows = []
     for run in runs:
         arrays = embeddings.load(run["folder"])
         if arrays is not None:
-            about = {"system": run["system"], "seed": run["seed"]}
+            about = {key: run[key] for key in ("system", "zero_shot", "seed")}
             rows += [{**about, **row} for row in probe_run(arrays)]
     return rows

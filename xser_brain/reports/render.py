@@ -145,16 +145,6 @@ def latex_text(text: str) -> str:
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A whole document that compiles by itself.
-
-    Arguments
-    ---------
-    tables : sequence of Table
-        In their order.
-
-    Returns
-    -------
-    str
-    """
+    """A whole document that compiles by itself."""
     body = "\n\n".join(table.latex() for table in tables)
     return f"{PREAMBLE}{body}\n\\end{{document}}\n"

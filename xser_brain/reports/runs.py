@@ -12,16 +12,22 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import UserError
-from data_prep.manifest import EMOTIONS
-from xser_brain.protocol import PAPER_SETTINGS, SYSTEMS, Setting
-from xser_brain.statistics import FEWEST_UNITS
+from xser_brain.evaluation.intervals import FEWEST_UNITS
+from xser_brain.evaluation.metrics import confusion_matrix
+from xser_brain.protocol import PAPER_SETTINGS, Setting
+from xser_brain.reports.paper import LABEL_SET, in_order
 
 logger = logging.getLogger(__name__)
 
 SUBSETS = {"target_test": "the target's test part", "target_all": "the whole target"}
 # Runs of one table may differ in these: they are what a table is about.
 FREE = ("run.system", "source", "non_target", "target", "corpora")
-REQUIRED = ("system", "seed", "setting", "encoder", "protocol_sha256", "target_test")
+SYSTEM = "system."  # in these only runs of other systems may differ
+METRICS = "run.metrics."  # what else is measured decides on no result
+REQUIRED = (
+    "system", "seed", "setting", "encoder", "protocol_sha256", "zero_shot",
+    "target_test",
+)  # fmt: skip
 
 
 def find_runs(results: Path) -> list[dict]:
@@ -35,7 +41,9 @@ def find_runs(results: Path) -> list[dict]:
     Returns
     -------
     list of dict
-        With ``folder`` added, in the order of their paths.
+        In the order of their paths, with ``folder`` added, and what runs of earlier
+        versions do not say: ``trains_on``, ``objectives``, ``labels``, ``label_set`` and
+        ``metrics``.
 
     Raises
     ------
@@ -48,14 +56,31 @@ def find_runs(results: Path) -> list[dict]:
             run = json.loads(path.read_text(encoding="utf-8"))
             lacking = [key for key in REQUIRED if run[key] is None]
             run["setting"]["target"], run["encoder"]["name"]
+            run = {**_unsaid(run), **run, "folder": path.parent}
         except (ValueError, KeyError, TypeError) as error:
             raise _broken(path) from error
         if lacking:
             raise _broken(path)
-        runs.append({**run, "folder": path.parent})
+        runs.append(run)
     if not runs:
         raise UserError(f"no finished run below {results}: train one first")
     return runs
+
+
+def _unsaid(run: Mapping) -> dict:
+    """What runs of earlier versions do not say of themselves."""
+    trained = {*((run.get("audit") or {}).get("training") or {}).get("corpora", ())}
+    setting = run["setting"]
+    source_only = setting["non_target"] and trained == set(setting["source"])
+    return {
+        "trains_on": (
+            "target" if not run["zero_shot"] else "source" if source_only else "all"
+        ),
+        "objectives": [],
+        "labels": run["target_test"]["labels"],
+        "label_set": LABEL_SET,
+        "metrics": {},
+    }
 
 
 def _broken(path: Path) -> UserError:
@@ -89,9 +114,10 @@ def read_predictions(run: Mapping) -> list[dict[str, str]]:
     except OSError as error:
         raise UserError(f"{path} is missing: train that run again") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no table: train that run again") from error
+        raise UserError(f"{path} is not a table: train that run again") from error
+    labels = run["labels"]
     for row in rows:
-        known = row.get("emotion") in EMOTIONS and row.get("predicted") in EMOTIONS
+        known = row.get("emotion") in labels and row.get("predicted") in labels
         if not known or not row.get("ID") or row.get("subset") not in ("test", "rest"):
             raise UserError(f"{path} is damaged ({row}): train that run again")
     expected = (run.get("target_all") or run["target_test"])["n"]
@@ -116,7 +142,7 @@ class Group:
     standin : bool
         Whether any of the data are synthetic.
     systems : dict of str to list of dict
-        Runs, by system in the paper's order, then by seed.
+        Runs, by system (the paper's in its order, then others by name) and seed.
     """
 
     setting: Setting
@@ -125,18 +151,42 @@ class Group:
     systems: dict[str, list[dict]]
 
     @property
+    def runs(self) -> list[dict]:
+        """All runs, system by system."""
+        return [run for runs in self.systems.values() for run in runs]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the runs' confusion matrices."""
+        return tuple(self.runs[0]["labels"])
+
+    @property
+    def label_set(self) -> str:
+        """Name and labels of a label set that is not the paper's, or nothing."""
+        run = self.runs[0]
+        return "" if run["label_set"] == LABEL_SET else label_set(run)
+
+    @property
     def title(self) -> str:
-        """What is trained on and tested, with which encoder."""
+        """What is trained on and tested, with which encoder, and which labels."""
         others = f" (+ {', '.join(self.setting.non_target)})"
         return (
             f"{', '.join(self.setting.source)}{others if self.setting.non_target else ''}"
-            f" → {self.setting.target}, {self.encoder}"
-            + (", synthetic stand-ins" if self.standin else "")
+            f" → {self.setting.target}, {self.encoder}{self.remarks}"
+        )
+
+    @property
+    def remarks(self) -> str:
+        """What every table and figure says: other labels than the paper's, stand-ins."""
+        return (f", {self.label_set}" if self.label_set else "") + (
+            ", synthetic stand-ins" if self.standin else ""
         )
 
     @property
     def paper(self) -> str | None:
-        """The paper's name of the setting, as ``EN-DE``."""
+        """The paper's name of the setting, as ``EN-DE``, if the labels are its too."""
+        if self.label_set:
+            return None
         return next(
             (name for name, item in PAPER_SETTINGS.items() if item == self.setting),
             None,
@@ -174,28 +224,32 @@ class Outcome:
     ids, speakers : (utterances,) tuple of str
         Sorted by ID.
     true : (utterances,) numpy.ndarray
-        Emotions, as positions in ``EMOTIONS``.
+        Classes, as positions in the labels.
     predicted : (seeds, utterances) numpy.ndarray
         The same, as predicted.
+    n_classes : int
+        Number of labels.
     """
 
     ids: tuple[str, ...]
     speakers: tuple[str, ...]
     true: np.ndarray
     predicted: np.ndarray
+    n_classes: int
 
     @classmethod
     def read(cls, runs: Sequence[Mapping], subset: str) -> "Outcome":
         """Read the predictions of all seeds of a system."""
         columns = []
+        labels = runs[0]["labels"]
         for run in runs:
             rows = read_predictions(run)
             if subset == "target_test":
                 rows = [row for row in rows if row["subset"] == "test"]
             rows.sort(key=lambda row: row["ID"])
-            heard = [(row["ID"], row["speaker"], row["emotion"]) for row in rows]
-            columns.append((heard, [EMOTIONS.index(row["predicted"]) for row in rows]))
-            if heard != columns[0][0]:
+            tested = [(row["ID"], row["speaker"], row["emotion"]) for row in rows]
+            columns.append((tested, [labels.index(row["predicted"]) for row in rows]))
+            if tested != columns[0][0]:
                 raise UserError(
                     f"{run['folder']} and {runs[0]['folder']} tested other utterances: "
                     "put them in folders of their own"
@@ -204,30 +258,40 @@ class Outcome:
         return cls(
             ids,
             speakers,
-            np.array([EMOTIONS.index(emotion) for emotion in emotions]),
+            np.array([labels.index(emotion) for emotion in emotions]),
             np.array([predicted for _, predicted in columns]),
+            len(labels),
         )
 
     @cached_property
     def clusters(self) -> np.ndarray | None:
-        """What is resampled as a whole: speakers; None if they are too few."""
+        """Speakers, as positions; None if they are too few for an interval."""
         names, index = np.unique(self.speakers, return_inverse=True)
         return index if len(names) >= FEWEST_UNITS else None
 
     def confusions(self) -> np.ndarray:
-        """Counts of each seed.
+        """Counts of each seed: (seeds, classes, classes)."""
+        return confusion_matrix(self.true, self.predicted, self.n_classes)
 
-        Returns
-        -------
-        (seeds, classes, classes) numpy.ndarray
-        """
-        classes = len(EMOTIONS)
-        return np.stack(
-            [
-                np.bincount(self.true * classes + seed, minlength=classes**2)
-                for seed in self.predicted
-            ]
-        ).reshape(-1, classes, classes)
+
+def label_set(run: Mapping) -> str:
+    """The name of a run's label set, with its labels.
+
+    Arguments
+    ---------
+    run : mapping
+        From ``find_runs``.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> label_set({"label_set": "valence", "labels": ["negative", "positive"]})
+    'label set valence (negative, positive)'
+    """
+    return f"label set {run['label_set']} ({', '.join(run['labels'])})"
 
 
 def group_runs(runs: Iterable[Mapping], purpose: str = "result") -> list[Group]:
@@ -248,8 +312,9 @@ def group_runs(runs: Iterable[Mapping], purpose: str = "result") -> list[Group]:
     Raises
     ------
     UserError
-        If runs differ in data, protocol, budget or options (it names in what), if a
-        seed is there twice, or if hyperparameters were tuned on a target.
+        If runs differ in labels, data, protocol, budget or options, or runs of one
+        system in its definition (it names in what), if a seed is there twice, or if
+        hyperparameters were tuned on a target.
     """
     runs = list(runs)
     by_purpose = defaultdict(list)
@@ -259,6 +324,8 @@ def group_runs(runs: Iterable[Mapping], purpose: str = "result") -> list[Group]:
     chosen = by_purpose[purpose]
     if not chosen:
         raise UserError(f"no finished run whose purpose is {purpose} among these")
+    _require_one_label_set(chosen)
+    _require_one_meaning(chosen)
     cells = defaultdict(lambda: defaultdict(list))
     for run in chosen:
         setting = Setting(
@@ -271,8 +338,7 @@ def group_runs(runs: Iterable[Mapping], purpose: str = "result") -> list[Group]:
     for (setting, encoder, standin), systems in cells.items():
         ordered = {
             name: sorted(systems[name], key=lambda run: run["seed"])
-            for name in SYSTEMS
-            if name in systems
+            for name in in_order(systems)
         }
         groups.append(Group(setting, encoder, standin, ordered))
     order = {setting: place for place, setting in enumerate(PAPER_SETTINGS.values())}
@@ -283,10 +349,31 @@ def group_runs(runs: Iterable[Mapping], purpose: str = "result") -> list[Group]:
         _require_one_protocol(group)
     for encoder in {group.encoder for group in groups}:
         own = [group for group in groups if group.encoder == encoder]
-        _require_one_budget(
-            [run for group in own for part in group.systems.values() for run in part]
-        )
+        _require_one_budget([run for group in own for run in group.runs])
     return groups
+
+
+def _require_one_label_set(runs: Sequence[Mapping]) -> None:
+    first = runs[0]
+    for run in runs:
+        if run["labels"] != first["labels"]:
+            raise UserError(
+                f"{run['folder']} has {label_set(run)}, {first['folder']} "
+                f"{label_set(first)}: put them in folders of their own"
+            )
+
+
+def _require_one_meaning(runs: Sequence[Mapping]) -> None:
+    """A metric of one's own is one function in all runs."""
+    known: dict[str, Mapping] = {}
+    for run in runs:
+        for name, function in run["metrics"].items():
+            first = known.setdefault(name, run)
+            if function != first["metrics"][name]:
+                raise UserError(
+                    f"the metric {name} is {function} in {run['folder']}, "
+                    f"{first['metrics'][name]} in {first['folder']}: name one otherwise"
+                )
 
 
 def _refuse_tuned_targets(by_purpose: Mapping[str, Sequence[Mapping]]) -> None:
@@ -339,23 +426,28 @@ def _require_one_protocol(group: Group) -> None:
 
 
 def _require_one_budget(runs: Sequence[Mapping]) -> None:
-    """All systems and settings had the same hyperparameters and options."""
-    first = None
+    """All runs had the same hyperparameters and options, but for their systems' own."""
+    first: dict[str | None, tuple[dict, Path]] = {}
     for run in runs:
         values = _decisive(run)
         if values is None:
             continue
-        first = first or (values, run["folder"])
-        changed = [
-            f"{key} {values.get(key)} and {first[0].get(key)}"
-            for key in {**first[0], **values}
-            if values.get(key) != first[0].get(key)
-        ]
-        if changed:
-            raise UserError(
-                f"{run['folder']} and {first[1]} differ in {', '.join(changed[:3])}: "
-                "put them in folders of their own"
-            )
+        own = {key: values.pop(key) for key in [*values] if key.startswith(SYSTEM)}
+        for name, found, advice in (
+            (None, values, "put them in folders of their own"),
+            (run["system"], own, f"call one of them other than {run['system']}"),
+        ):
+            others, folder = first.setdefault(name, (found, run["folder"]))
+            changed = [
+                f"{key} {found.get(key)} and {others.get(key)}"
+                for key in {**others, **found}
+                if found.get(key) != others.get(key)
+            ]
+            if changed:
+                raise UserError(
+                    f"{run['folder']} and {folder} differ in {', '.join(changed[:3])}: "
+                    f"{advice}"
+                )
 
 
 def _decisive(run: Mapping) -> dict | None:
@@ -370,4 +462,8 @@ def _decisive(run: Mapping) -> dict | None:
         raise UserError(
             f"{path} cannot be read: delete {run['folder']} and train that run again"
         ) from error
-    return {key: value for key, value in values.items() if key not in FREE}
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in FREE and not key.startswith(METRICS)
+    }

@@ -4,18 +4,22 @@ import csv
 import io
 import itertools
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from functools import cache
-from importlib import resources
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
-from xser_brain import statistics
-from xser_brain.metrics import macro_f1, uar
-from xser_brain.protocol import SYSTEMS
+from xser_brain.evaluation.intervals import FEWEST_UNITS, mean_interval
+from xser_brain.evaluation.metrics import macro_f1, uar
+from xser_brain.evaluation.significance import compare, holm, signed_rank
+from xser_brain.reports.paper import (
+    in_order,
+    paper_counts,
+    paper_results,
+    paper_systems,
+)
 from xser_brain.reports.render import Table, latex_document
 from xser_brain.reports.runs import (
     SUBSETS,
@@ -38,65 +42,15 @@ LEVEL = 0.05
 BESIDE = ("paper", "difference")  # rows of Table 2 that belong to the one above
 CLAIMS_NOTE = (
     "Difference of the UAR means over the seeds that both systems have, in points. p: "
-    "paired randomisation test that exchanges what two systems made of a whole speaker "
+    "paired randomisation test that exchanges two systems' predictions of a whole speaker "
     "(of an utterance, where there are fewer than "
-    f"{statistics.FEWEST_UNITS} speakers); over settings, Wilcoxon's signed-rank test. "
+    f"{FEWEST_UNITS} speakers); over settings, Wilcoxon's signed-rank test. "
     "Holm's correction is over all tests of single settings in this table, and over "
-    "those over settings; in bold what is below 5 %. These p speak of other speakers and "
-    "the models as trained; whether other seeds would tell the same, p over seeds says "
+    "those over settings; in bold what is below 5 %. These p are about other speakers, "
+    "with the models as trained; whether other seeds would agree, p over seeds says "
     "(Welch's t-test, uncorrected). A claim needs both, or the test over settings. effect: "
     "Cohen's d_z, to be compared among the same unit only."
 )
-
-
-@cache
-def paper_results() -> dict[tuple[str, str], dict[str, float | None]]:
-    """The figures of the paper's Table 2 that are known.
-
-    Returns
-    -------
-    dict
-        (setting or ``average``, system) to ``uar`` and ``macro_f1``, in percent.
-
-    Example
-    -------
-    >>> paper_results()["EN-DE", "proposed"]
-    {'uar': 94.64, 'macro_f1': 94.36}
-    """
-    return {
-        (row["setting"], row["system"]): {
-            name: float(row[name]) if row[name] else None
-            for name in ("uar", "macro_f1")
-        }
-        for row in _packaged("paper_table2.csv")
-    }
-
-
-@cache
-def paper_counts() -> dict[str, dict[str, int]]:
-    """What the paper's Table 1 says of its settings.
-
-    Returns
-    -------
-    dict
-        Setting to ``train_utterances`` and ``train_speakers``.
-
-    Example
-    -------
-    >>> paper_counts()["EN-DE"]
-    {'train_utterances': 20165, 'train_speakers': 288}
-    """
-    return {
-        row["setting"]: {
-            name: int(row[name]) for name in ("train_utterances", "train_speakers")
-        }
-        for row in _packaged("paper_table1.csv")
-    }
-
-
-def _packaged(name: str) -> list[dict[str, str]]:
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text)))
 
 
 @dataclass(frozen=True)
@@ -119,6 +73,16 @@ class Score:
         What the interval is over: ``speakers`` or ``utterances``.
     paper_uar, paper_macro_f1 : float, optional
         What the paper has.
+    zero_shot : bool
+        Whether the system was trained without the target.
+    label_set : str
+        Name and labels of a label set other than the paper's; otherwise empty.
+    classes : int
+        Number of labels.
+    further : dict of str to (float, float)
+        Metrics of one's own: mean and standard deviation over seeds, as the runs
+        recorded them; in results.csv the columns ``metric_NAME`` and
+        ``metric_NAME_sd``.
     """
 
     setting: str
@@ -138,11 +102,18 @@ class Score:
     unit: str
     paper_uar: float | None
     paper_macro_f1: float | None
+    zero_shot: bool
+    label_set: str
+    classes: int
+    further: dict[str, tuple[float, float | None]]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One of the paper's claims in a setting, or over settings; a row of claims.csv.
+    """A test of two systems in a setting, or over settings; a row of claims.csv.
+
+    Those of the paper's claims, and of every other zero-shot system against
+    ``REFERENCE``.
 
     Arguments
     ---------
@@ -153,9 +124,9 @@ class Claim:
     p, p_holm : float
         Of the test, and corrected for all settings and claims of a table.
     effect : float
-        Of the settings' or speakers' differences, see ``xser_brain.statistics``.
+        Of the settings' or units' differences, see ``cohens_d_z``.
     p_seeds : float, optional
-        Of Welch's t-test between the seeds: whether other seeds would tell the same.
+        Of Welch's t-test between the seeds: whether other seeds would agree.
     n : int
         Test utterances, or settings.
     unit : str
@@ -201,7 +172,7 @@ def scores(groups: Sequence[Group], subset: str) -> list[Score]:
                 continue
             confusions = outcome.confusions()
             uars, f1s = uar(confusions), macro_f1(confusions)
-            interval = statistics.mean_interval(
+            interval = mean_interval(
                 outcome.true, outcome.predicted, uar, outcome.clusters
             )
             low, high = interval or (None, None)
@@ -225,8 +196,22 @@ def scores(groups: Sequence[Group], subset: str) -> list[Score]:
                     "utterances" if outcome.clusters is None else "speakers",
                     paper.get("uar"),
                     paper.get("macro_f1"),
+                    runs[0]["zero_shot"],
+                    group.label_set,
+                    outcome.n_classes,
+                    _further(runs, subset),
                 )
             )
+    return found
+
+
+def _further(runs: Sequence[dict], subset: str) -> dict:
+    """Metrics of one's own that all seeds have a value of."""
+    found = {}
+    for name in runs[0]["metrics"]:
+        values = [run[subset].get(name) for run in runs]
+        if None not in values:
+            found[name] = float(np.mean(values)), _spread(np.array(values))
     return found
 
 
@@ -235,7 +220,9 @@ def _spread(values: np.ndarray) -> float | None:
 
 
 def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
-    """Test the paper's claims, in each setting and over the settings of an encoder.
+    """Test the paper's claims, and every other zero-shot system against ``REFERENCE``.
+
+    Each in each setting, and over the settings of an encoder.
 
     Arguments
     ---------
@@ -251,7 +238,7 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
         one family, and all tests over settings as another.
     """
     found, over = [], []
-    for better, worse in CLAIMS:
+    for better, worse in (*CLAIMS, *_others(groups)):
         # Settings whose runs came out the same (the same corpora trained on, another of
         # them called the source) are one experiment, not several.
         distinct: dict[tuple, float] = {}
@@ -265,7 +252,7 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
             if first is None or second is None:
                 continue
             _require_same_utterances(first, second, group)
-            result = statistics.compare(
+            result = compare(
                 first.true, first.predicted, second.predicted, uar, first.clusters
             )
             outcomes = (first.predicted.tobytes(), second.predicted.tobytes())
@@ -280,7 +267,7 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
             )  # fmt: skip
         differences = list(distinct.values())
         if len(differences) > 1:
-            p, effect = statistics.signed_rank(differences)
+            p, effect = signed_rank(differences)
             over.append(
                 Claim(
                     "all settings", groups[0].encoder, subset, better, worse,
@@ -289,6 +276,12 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
                 )
             )  # fmt: skip
     return _corrected(found) + _corrected(over)
+
+
+def _others(groups: Sequence[Group]) -> list[tuple[str, str]]:
+    """Zero-shot systems that the paper does not have, each against the reference."""
+    names = {run["system"] for g in groups for run in g.runs if run["zero_shot"]}
+    return [(name, REFERENCE) for name in in_order(names.difference(paper_systems()))]
 
 
 def _p_over_seeds(first: Outcome, second: Outcome) -> float | None:
@@ -304,7 +297,7 @@ def _p_over_seeds(first: Outcome, second: Outcome) -> float | None:
 
 
 def _corrected(family: list[Claim]) -> list[Claim]:
-    corrected = statistics.holm([claim.p for claim in family]) if family else []
+    corrected = holm([claim.p for claim in family]) if family else []
     return [
         replace(claim, p_holm=float(p))
         for claim, p in zip(family, corrected, strict=True)
@@ -320,17 +313,7 @@ def _require_same_utterances(first: Outcome, second: Outcome, group: Group) -> N
 
 
 def settings_table(groups: Sequence[Group]) -> Table:
-    """Table 1: the settings and their sizes, beside the paper's.
-
-    Arguments
-    ---------
-    groups : sequence of Group
-        From ``group_runs``.
-
-    Returns
-    -------
-    Table
-    """
+    """Table 1: the settings and their sizes, beside the paper's."""
     header = ["setting", "source", "non-target", "target", "train", "speakers",
               "valid", "test part", "whole target"]  # fmt: skip
     counted = any(group.paper for group in groups)
@@ -339,9 +322,7 @@ def settings_table(groups: Sequence[Group]) -> Table:
         if group.setting in seen:
             continue
         seen.add(group.setting)
-        runs = {
-            SYSTEMS[name].trains_on: part[0] for name, part in group.systems.items()
-        }
+        runs = {run["trains_on"]: run for run in group.runs}
         counts = (runs.get("all") or next(iter(runs.values())))["counts"]
         row = [
             group.name,
@@ -357,27 +338,14 @@ def settings_table(groups: Sequence[Group]) -> Table:
         rows.append(row)
     if counted:
         header += ["train (paper)", "speakers (paper)"]
-    return Table("Table 1. Settings, in utterances of the four emotions", header, rows)
+    what = groups[0].label_set or "four emotions"
+    return Table(f"Table 1. Settings, in utterances of the {what}", header, rows)
 
 
 def systems_table(
     results: Sequence[Score], tested: Sequence[Claim], title: str
 ) -> Table:
-    """Table 2: systems by settings, beside the paper's figures where it has them.
-
-    Arguments
-    ---------
-    results : sequence of Score
-        Of one encoder and subset.
-    tested : sequence of Claim
-        Of the same.
-    title : str
-        Above it.
-
-    Returns
-    -------
-    Table
-    """
+    """Table 2: systems by settings, beside the paper's figures where it has them."""
     settings = list(dict.fromkeys(score.setting for score in results))
     cells = {(score.system, score.setting): score for score in results}
     gains = {
@@ -385,15 +353,11 @@ def systems_table(
         for claim in tested
         if claim.worse == REFERENCE and claim.p_holm < LEVEL
     }
-    systems = [name for name in SYSTEMS if any(key[0] == name for key in cells)]
-    best = {
-        setting: max(
-            (cells[name, setting].uar for name in systems
-             if (name, setting) in cells and SYSTEMS[name].zero_shot),
-            default=None,
-        )
-        for setting in settings
-    }  # fmt: skip
+    systems = in_order(score.system for score in results)
+    best: dict[str, float] = {}
+    for score in results:
+        if score.zero_shot:
+            best[score.setting] = max(score.uar, best.get(score.setting, 0))
     rows = []
     for system in systems:
         row, uars, f1s = [system], [], []
@@ -405,7 +369,7 @@ def systems_table(
             uars.append(score.uar)
             f1s.append(score.macro_f1)
             text = f"{score.uar:.1f} / {score.macro_f1:.1f}"
-            if SYSTEMS[system].zero_shot and score.uar == best[setting]:
+            if score.zero_shot and score.uar == best[setting]:
                 text = f"**{text}**"
             gain = gains.get((system, setting))
             row.append(text + ("" if gain is None else "†" if gain > 0 else "‡"))
@@ -449,20 +413,9 @@ def _are_the_papers(settings: Sequence[str]) -> bool:
 
 
 def intervals_table(results: Sequence[Score], title: str) -> Table:
-    """Every figure with its spread, its interval and the number of utterances.
-
-    Arguments
-    ---------
-    results : sequence of Score
-        Of one encoder and subset.
-    title : str
-        Above it.
-
-    Returns
-    -------
-    Table
-    """
+    """Every figure with its spread, its interval and the number of utterances."""
     rows = []
+    further = list(dict.fromkeys(name for score in results for name in score.further))
     for score in results:
         interval = (
             ""
@@ -474,40 +427,32 @@ def intervals_table(results: Sequence[Score], title: str) -> Table:
                 score.setting,
                 score.system,
                 str(score.seeds),
-                f"{score.uar:.1f}" + _plus_minus(score.uar_sd),
+                _plus_minus(score.uar, score.uar_sd),
                 interval,
-                f"{score.macro_f1:.1f}" + _plus_minus(score.macro_f1_sd),
+                _plus_minus(score.macro_f1, score.macro_f1_sd),
+                *(
+                    _plus_minus(*score.further[name]) if name in score.further else ""
+                    for name in further
+                ),
                 str(score.n),
                 str(score.speakers),
             ]
         )
     header = ["setting", "system", "seeds", "UAR", "95 % interval of the mean UAR",
-              "macro-F1", "utterances", "speakers"]  # fmt: skip
+              "macro-F1", *further, "utterances", "speakers"]  # fmt: skip
     notes = [
         "± is the standard deviation over seeds; the interval is over speakers, or over "
-        f"utterances where there are fewer than {statistics.FEWEST_UNITS} speakers."
+        f"utterances where there are fewer than {FEWEST_UNITS} speakers."
     ]
     return Table(title, header, rows, notes)
 
 
-def _plus_minus(spread: float | None) -> str:
-    return "" if spread is None else f" ± {spread:.1f}"
+def _plus_minus(mean: float, spread: float | None) -> str:
+    return f"{mean:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
 
 
 def claims_table(tested: Sequence[Claim], title: str) -> Table:
-    """The paper's claims, each with its difference, interval and tests.
-
-    Arguments
-    ---------
-    tested : sequence of Claim
-        Of one encoder and subset.
-    title : str
-        Above it.
-
-    Returns
-    -------
-    Table
-    """
+    """Pairs of systems, each with its difference, interval and tests."""
     rows = []
     for claim in tested:
         interval = (
@@ -538,19 +483,7 @@ def _p_value(p: float) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """All tables of a folder of results.
-
-    Arguments
-    ---------
-    groups : list of Group
-        The runs.
-    scores : list of Score
-        Of all encoders and subsets.
-    claims : list of Claim
-        The same.
-    tables : list of Table
-        To be read.
-    """
+    """All tables of a folder of results."""
 
     groups: list[Group]
     scores: list[Score]
@@ -585,13 +518,19 @@ def gather(results: Path, purpose: str = "result") -> Report:
         found, tested = scores(own, subset), claims(own, subset)
         if not found:
             continue
-        what = f"{encoder}, {SUBSETS[subset]}"
+        what = f"{encoder}, {SUBSETS[subset]}" + (
+            f", {own[0].label_set}" if own[0].label_set else ""
+        )
         report.scores.extend(found)
         report.claims.extend(tested)
         report.tables.append(systems_table(found, tested, f"Table 2. {what}"))
         report.tables.append(intervals_table(found, f"Intervals. {what}"))
         if tested:
-            report.tables.append(claims_table(tested, f"The paper's claims. {what}"))
+            own_systems = {claim.better for claim in tested} - {*paper_systems()}
+            title = "The paper's claims" + (
+                f", and other systems against {REFERENCE}" if own_systems else ""
+            )
+            report.tables.append(claims_table(tested, f"{title}. {what}"))
     return report
 
 
@@ -603,12 +542,19 @@ def as_markdown(report: Report) -> str:
 def as_csv(rows: Sequence[Score] | Sequence[Claim]) -> str:
     """Scores or claims with full precision."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(
-        buffer, [item.name for item in fields(rows[0])], lineterminator="\n"
-    )
+    flat = [_flat(row) for row in rows]
+    names = list(dict.fromkeys(name for row in flat for name in row))
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(flat)
     return buffer.getvalue()
+
+
+def _flat(row: Score | Claim) -> dict:
+    values = asdict(row)
+    for name, (mean, spread) in values.pop("further", {}).items():
+        values |= {f"metric_{name}": mean, f"metric_{name}_sd": spread}
+    return values
 
 
 def write_all(report: Report, folder: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from data_prep import corpus, standin
 from data_prep.errors import UserError
 from data_prep.prepare import walk
-from xser_brain.card import language_name
+from xser_brain.models.card import language_name
 
 logger = logging.getLogger(__name__)
 LANGUAGES = 2

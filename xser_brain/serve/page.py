@@ -9,10 +9,11 @@ import gradio
 
 from data_prep import audio
 from data_prep.audio import AudioError
-from xser_brain.card import language_name
+from xser_brain.evaluation.summary import shown_interval
 from xser_brain.inference import Classifier, Result
 from xser_brain.inference.recordings import LONGEST
 from xser_brain.inference.results import UNSURE
+from xser_brain.models.card import language_name
 from xser_brain.serve.limits import Limits
 from xser_brain.serve.timeline import draw_timeline
 from xser_brain.serve.uploads import Uploads
@@ -111,7 +112,7 @@ class Page:
                 api_visibility="private",
             )
             accepted.then(
-                self.judge,
+                self.answer,
                 claimed,
                 shown,
                 show_progress_on=answer,
@@ -135,7 +136,7 @@ class Page:
         Returns
         -------
         str, None, str, str or None
-            Markdown, no bars, no time line, and what ``judge`` is to hear.
+            Markdown, no bars, no time line, and the recording for ``answer``.
         """
         if path is None:
             return *_nothing(BLANK), None
@@ -152,7 +153,7 @@ class Page:
         except OSError:
             return *_no_answer(path, "gone: send it again"), None
 
-    def judge(self, claimed: str | None) -> tuple:
+    def answer(self, claimed: str | None) -> tuple:
         """Answer a visitor.
 
         Arguments
@@ -171,7 +172,7 @@ class Page:
             result = next(self.classifier.classify([claimed], timeline=True))
         except Exception:
             logger.exception("a recording was not classified")
-            return _no_answer(claimed, "an error of the server's, whose log tells more")
+            return _no_answer(claimed, "an error of the server's: see its log")
         finally:
             self.uploads.release(Path(claimed))
         if result.error:
@@ -231,12 +232,17 @@ def trust(config: dict, threshold: float) -> str:
     if config["training"]["standin"]:
         language = f"synthetic {language}"
     measured = result["all"] or result["test"]
-    low, high = measured["ci95"]["uar"]
+    bounds, unit = shown_interval(measured)
+    interval = (
+        f"; 95 % interval over {unit} {bounds[0]:.0f} to {bounds[1]:.0f} %"
+        if bounds
+        else ""
+    )
     return (
         f"**How far to trust it.** On {language} ({result['target']}, "
         f"{result['protocol']}, n = {measured['n']}) it named {measured['uar']:.0f} % of "
-        f"each emotion's utterances rightly (mean over emotions, UAR; 95 % interval "
-        f"{low:.0f} to {high:.0f} %; guessing: {100 / len(config['labels']):.0f} %). "
+        f"each emotion's utterances rightly (mean over emotions, UAR{interval}; "
+        f"guessing: {100 / len(config['labels']):.0f} %). "
         f"Its probabilities were off by {calibration['ece_target_after']:.0f} % there "
         f"(expected calibration error). Below {100 * threshold:.0f} % it says "
         f"*{UNSURE}*. Other languages, rooms, microphones and spontaneous speech may be "
@@ -266,7 +272,7 @@ def describe(result: Result, threshold: float) -> str:
     >>> sad = Result("a.wav", 0.0, 2.5, "unsure", "sad", {"sad": 0.4, "angry": 0.3})
     >>> print(describe(sad, 0.5))
     ## unsure
-    Most likely sad, at 40 %: below 50 % nothing is claimed. 2.5 s heard.
+    Most likely sad, at 40 %: below 50 % nothing is claimed. 2.5 s of audio.
     """
     share = f"{100 * result.probabilities[result.predicted]:.0f} %"
     if result.emotion == UNSURE:
@@ -276,7 +282,7 @@ def describe(result: Result, threshold: float) -> str:
         )
     else:
         text = f"Probability {share}."
-    text = f"## {result.emotion}\n{text} {_duration(result.end)} heard."
+    text = f"## {result.emotion}\n{text} {_duration(result.end)} of audio."
     if result.end > LONGEST:
         text += f" The mean over {len(result.timeline)} windows: see below."
     return text

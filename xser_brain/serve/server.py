@@ -1,4 +1,4 @@
-"""Serve the page until told to stop, and leave nothing behind."""
+"""Serve the page until it is stopped, and leave nothing behind."""
 
 import contextlib
 import ipaddress
@@ -47,7 +47,7 @@ def serve(
         If Gradio is not installed, or the address cannot be had.
     """
     port = _free_port(host, port)
-    with _told_to_stop() as ended, Uploads() as uploads:
+    with _stop_signals() as ended, Uploads() as uploads:
         _prepare(uploads.folder, host)
         try:
             import gradio
@@ -90,7 +90,7 @@ def serve(
 
 
 @contextlib.contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
+def _stop_signals() -> Iterator[threading.Event]:
     """Set as soon as a signal comes, so that everything is removed first."""
     ended = threading.Event()
     former = {

@@ -1,16 +1,10 @@
-"""The emotions of a long recording over time, as a picture."""
+"""The labels of a long recording over time, as a picture."""
 
 import base64
 import io
 
-from data_prep.manifest import EMOTIONS
 from xser_brain.inference import Result
-from xser_brain.reports.figures.style import (
-    EMOTION_STYLES,
-    PAGE,
-    new_figure,
-    styled,
-)
+from xser_brain.reports.figures.style import PAGE, label_colours, new_figure, styled
 
 HEIGHT = 1.6  # inches
 
@@ -27,15 +21,16 @@ def draw_timeline(result: Result) -> str:
     Returns
     -------
     str
-        HTML: one picture, which needs nothing else.
+        HTML: one picture, with its data inside.
     """
     windows = result.timeline
     middles = [(window.start + window.end) / 2 for window in windows]
-    rows = [[w.probabilities[emotion] for w in windows] for emotion in EMOTIONS]
+    labels = list(result.probabilities)
+    rows = [[window.probabilities[label] for window in windows] for label in labels]
     figure = new_figure("", PAGE, HEIGHT)
     axes = figure.add_subplot()
-    colours = [EMOTION_STYLES[emotion][0] for emotion in EMOTIONS]
-    axes.stackplot(middles, rows, labels=EMOTIONS, colors=colours, linewidth=0)
+    colours = label_colours(labels)
+    axes.stackplot(middles, rows, labels=labels, colors=colours, linewidth=0)
     axes.set(xlim=(middles[0], middles[-1]), ylim=(0, 1))
     axes.set(xlabel="seconds (the middle of a window)", ylabel="probability")
     figure.legend(loc="outside right center", reverse=True)

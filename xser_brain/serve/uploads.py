@@ -19,7 +19,7 @@ class Uploads:
     """A folder of its own, removed at the end.
 
     What is sent lies in ``folder``, under its content's hash and so perhaps for several
-    visitors at once, and goes after half a minute. Until then whoever is to hear it
+    visitors at once, and goes after half a minute. Until then whoever needs it
     claims it, and removes what was claimed. What a killed server left goes when the next
     one starts.
 
@@ -59,7 +59,7 @@ class Uploads:
         self._kept = frozenset(self.folder.rglob("*"))
 
     def claim(self, path: str | Path) -> Path:
-        """Make sure that a recording stays until it has been heard.
+        """Keep a recording until it has been classified.
 
         Arguments
         ---------

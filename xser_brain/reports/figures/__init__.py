@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from data_prep.errors import UserError
-from xser_brain import embeddings
+from xser_brain.evaluation import embeddings
 from xser_brain.reports.figures.curves import draw_curves
 from xser_brain.reports.figures.inside import draw_layer_weights, draw_probes
 from xser_brain.reports.figures.projection import check_method, draw_projection
@@ -88,11 +88,9 @@ def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path
 
 
 def _draw_probes(group: Group) -> Figure | None:
-    runs = [run for own in group.systems.values() for run in own]
-    return draw_probes(probe_rows(runs), group.title)
+    return draw_probes(probe_rows(group.runs), group.title)
 
 
 def _draw_uar(groups: Sequence[Group], subset: str) -> Figure | None:
-    title = f"{groups[0].encoder}, {SUBSETS[subset]}"
-    title += ", synthetic stand-ins" if groups[0].standin else ""
+    title = f"{groups[0].encoder}, {SUBSETS[subset]}{groups[0].remarks}"
     return draw_uar(uar_rows(scores(groups, subset)), title)

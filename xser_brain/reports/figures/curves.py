@@ -1,7 +1,7 @@
 """Learning curves, from SpeechBrain's train_log.txt."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,16 @@ from xser_brain.reports.figures.style import (
 DASHES = ["-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2))]
 # Statistic of the log: its label and colour.
 LOSSES = {
-    "train ce": ("emotion", "#0B2A5B"),
+    "train ce": ("emotion", "#0B2A5B"),  # of earlier versions
+    "train emotion": ("emotion", "#0B2A5B"),
     "train supcon": ("contrastive", "#E69F00"),
     "train speaker": ("speaker", "#A0285F"),
     "valid loss": ("emotion, validation", "#8FBCE6"),
 }
+# Of other objectives; of more than these the first come again, with other dashes.
+COLOURS = ["#3C7A3B", "#6B3FA0", "#7A4B21", "#17807E", "#D3234D", "#4D4D4D"]
+SUM = "train loss"  # of all objectives, weighted
+ENTRIES = 9  # of both legends, side by side on a page
 
 Log = dict[int, dict[str, float]]
 Line = tuple[list[int], list[float]]
@@ -94,6 +99,34 @@ def curves(logs: Sequence[Log], name: str) -> tuple[list[Line], Line]:
     return [([*seed], [*seed.values()]) for seed in seeds], (common, mean)
 
 
+def losses(logs: Iterable[Log]) -> dict[str, tuple[str, str]]:
+    """Label and colour of each objective's loss that was logged.
+
+    Arguments
+    ---------
+    logs : iterable of dict
+        From ``read_train_log``.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        By statistic: those of ``LOSSES``, then others by name.
+
+    Example
+    -------
+    >>> losses([{1: {"train loss": 2.0, "train spread": 1.0, "train supcon": 1.0}}])
+    {'train supcon': ('contrastive', '#E69F00'), 'train spread': ('spread', '#3C7A3B')}
+    """
+    logged = {name for log in logs for values in log.values() for name in values}
+    others = sorted(
+        name for name in logged - {SUM, *LOSSES} if name.startswith("train ")
+    )
+    return {name: style for name, style in LOSSES.items() if name in logged} | {
+        name: (name.removeprefix("train "), COLOURS[index % len(COLOURS)])
+        for index, name in enumerate(others)
+    }
+
+
 @styled
 def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | None:
     """Draw losses and validation UAR over steps.
@@ -125,15 +158,15 @@ def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | N
     width = COLUMN if len(logs) == 1 else PAGE
     figure = new_figure(title, width, 5.0)
     axes = figure.subplots(3, len(logs), squeeze=False, sharex=True, sharey="row")
-    losses, uars = {}, {}
+    styles = losses(log for pairs in logs.values() for _, log in pairs)
+    shown, uars = {}, {}
     for column, (name, pairs) in zip(axes.T, logs.items(), strict=True):
         column[0].set_title(label(name))
         seeds = [log for _, log in pairs]
-        for (statistic, (text, colour)), dashes in zip(
-            LOSSES.items(), DASHES, strict=False
-        ):
+        for index, (statistic, (text, colour)) in enumerate(styles.items()):
+            dashes = DASHES[index % len(DASHES)]
             if _draw(column[0], seeds, statistic, colour, dashes):
-                losses[text] = Line2D([], [], color=colour, linestyle=dashes)
+                shown[text] = Line2D([], [], color=colour, linestyle=dashes)
         _draw(column[1], seeds, "valid uar", DARK, "-")
         for run, log in pairs:
             _mark(column[1], run["valid"]["step"], log)
@@ -157,8 +190,10 @@ def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | N
     uars["chosen"] = Line2D(
         [], [], color="white", marker="o", markersize=4, markeredgecolor="black"
     )
+    shown = {n: shown[n] for n, _ in styles.values() if n in shown}
+    lines = -(-(len(shown) + len(uars)) // ENTRIES)
     for side, text, entries in (
-        ("left", "loss", {n: losses[n] for n, _ in LOSSES.values() if n in losses}),
+        ("left", "loss", shown),
         ("right", "validation UAR", uars),
     ):
         figure.legend(
@@ -166,7 +201,7 @@ def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | N
             [*entries],
             loc=f"outside lower {side}",
             title=text,
-            ncols=1 if width == COLUMN else len(entries),
+            ncols=1 if width == COLUMN else -(-len(entries) // lines),
             columnspacing=1.1,
             handletextpad=0.5,
             alignment="left",

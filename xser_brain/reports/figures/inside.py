@@ -6,7 +6,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from xser_brain.protocol import SYSTEMS
 from xser_brain.reports.figures.style import (
     BAR,
     DARK,
@@ -15,6 +14,7 @@ from xser_brain.reports.figures.style import (
     panels,
     styled,
 )
+from xser_brain.reports.paper import in_order
 
 THICK = 0.72  # of a bar, of the room for one
 
@@ -40,13 +40,12 @@ def draw_probes(rows: Sequence[dict], title: str) -> Figure | None:
     """
     cells: dict[tuple[str, str], dict[str, list[dict]]] = {}
     for row in rows:
-        if SYSTEMS[row["system"]].zero_shot:
+        if row["zero_shot"]:
             panel = cells.setdefault((row["probe"], row["within"] or ""), {})
             panel.setdefault(row["system"], []).append(row)
     if not cells:
         return None
-    present = {system for panel in cells.values() for system in panel}
-    systems = [name for name in SYSTEMS if name in present]
+    systems = in_order(system for panel in cells.values() for system in panel)
     text = "balanced accuracy of a linear probe [%]; dots: seeds; line: chance"
     most = 4 if len(cells) < 5 else 3
     height = 0.16 * len(systems) + 0.3

@@ -8,13 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from data_prep.errors import UserError
-from xser_brain import embeddings
-from xser_brain.protocol import SYSTEMS
+from xser_brain.evaluation import embeddings
 from xser_brain.reports.figures.style import (
     COLUMN,
-    EMOTION_STYLES,
     PAGE,
     label,
+    label_styles,
     language_styles,
     new_figure,
     styled,
@@ -102,7 +101,7 @@ def common_sample(
     Arguments
     ---------
     runs : sequence of mapping
-        One a system, from ``xser_brain.embeddings.load``.
+        One a system, from ``xser_brain.evaluation.embeddings.load``.
     most : int
         How many, at most.
 
@@ -168,18 +167,19 @@ def draw_projection(
     figure = new_figure(title, width, 2 * side + 0.9)
     axes = figure.subplots(2, len(shown), squeeze=False)
     languages = language_styles(systems)
+    labels = label_styles(next(iter(systems.values()))[0]["labels"])
     for column, (name, (plane, emotion, language)) in zip(
         axes.T, shown.items(), strict=True
     ):
-        heard = "" if SYSTEMS[name].zero_shot else "\n(heard the target)"
-        column[0].set_title(label(name) + heard)
-        _scatter(column[0], plane, emotion, EMOTION_STYLES)
+        bound = "" if systems[name][0]["zero_shot"] else "\n(trained on the target)"
+        column[0].set_title(label(name) + bound)
+        _scatter(column[0], plane, emotion, labels)
         # The target, which has most, below the others.
         _scatter(column[1], plane, language, dict(reversed(languages.items())))
     target = [*languages][-1]
     languages[f"{target} (target)"] = languages.pop(target)
     for row, place, text, styles in (
-        (0, "left", "emotion", EMOTION_STYLES),
+        (0, "left", "emotion", labels),
         (1, "right", "language", languages),
     ):
         axes[row, 0].set_ylabel(text)

@@ -6,12 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from data_prep.manifest import EMOTIONS
-from xser_brain.protocol import SYSTEMS
 from xser_brain.reports.figures.style import DARK, REFERENCE, label, panels, styled
+from xser_brain.reports.paper import in_order
 from xser_brain.reports.tables import Score
-
-CHANCE = 100 / len(EMOTIONS)
 
 
 def uar_rows(scores: Sequence[Score]) -> list[dict]:
@@ -25,15 +22,19 @@ def uar_rows(scores: Sequence[Score]) -> list[dict]:
     Returns
     -------
     list of dict
-        ``setting``, ``system``, ``uar``, ``low``, ``high`` in percent, ``n``.
+        ``setting``, ``system``, ``zero_shot``, ``uar``, ``low``, ``high`` and ``chance``
+        in percent, ``unit`` (of the interval), ``n``.
     """
     return [
         {
             "setting": score.setting,
             "system": score.system,
+            "zero_shot": score.zero_shot,
             "uar": score.uar,
             "low": score.uar_low,
             "high": score.uar_high,
+            "chance": 100 / score.classes,
+            "unit": score.unit,
             "n": score.n,
         }
         for score in scores
@@ -47,8 +48,7 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
     Arguments
     ---------
     rows : sequence of dict
-        ``setting``, ``system``, ``uar``, ``low``, ``high`` (None for no interval) and
-        ``n``.
+        From ``uar_rows``; ``low`` and ``high`` are None where there is no interval.
     title : str
         Above the figure.
 
@@ -60,18 +60,20 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
     if not rows:
         return None
     settings = [*dict.fromkeys(row["setting"] for row in rows)]
-    systems = [name for name in SYSTEMS if name in {row["system"] for row in rows}]
-    intervals = any(row["low"] is not None for row in rows)
-    text = f"UAR [%]{' with 95 % interval' if intervals else ''}"
-    text += f"; dashed: chance ({CHANCE:g} %)"
-    if any(not SYSTEMS[name].zero_shot for name in systems):
-        text += "; hollow: heard the target"
+    systems, chance = in_order(row["system"] for row in rows), rows[0]["chance"]
+    units = [*dict.fromkeys(row["unit"] for row in rows if row["low"] is not None)]
+    over = f" with 95 % interval over {' or '.join(units)}" if units else ""
+    text = f"UAR [%]{over}; dashed: chance ({chance:.4g} %)"
+    if not all(row["zero_shot"] for row in rows):
+        text += "; hollow: trained on the target"
     most = 2 if len(settings) < 5 else 3
     height = 0.16 * len(systems) + 0.3
     figure, axes = panels(title, len(settings), most, height, (text, ""))
     for panel, setting in zip(axes, settings, strict=True):
-        panel.set_title(setting, loc="left")
-        panel.axvline(CHANCE, color=REFERENCE, linestyle="--", linewidth=0.8)
+        own = {row["unit"] for row in rows if row["setting"] == setting}
+        named = f"{setting}, over {' or '.join(own)}" if len(units) > 1 else setting
+        panel.set_title(named, loc="left")
+        panel.axvline(chance, color=REFERENCE, linestyle="--", linewidth=0.8)
         for row in rows:
             if row["setting"] == setting:
                 _dot(panel, systems.index(row["system"]), row)
@@ -79,7 +81,9 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
         panel.grid(axis="x", color="#DDDDDD", linewidth=0.5)
         panel.set_axisbelow(True)
     lowest = min(row["uar"] if row["low"] is None else row["low"] for row in rows)
-    axes[0].set(xlim=(min(20, lowest - 2), 101), ylim=(len(systems) - 0.4, -0.6))
+    axes[0].set(
+        xlim=(min(0.8 * chance, lowest - 2), 101), ylim=(len(systems) - 0.4, -0.6)
+    )
     return figure
 
 
@@ -91,7 +95,7 @@ def _dot(panel: Axes, position: int, row: dict) -> None:
         )  # fmt: skip
     panel.plot(
         row["uar"], position, marker="o", markersize=4, color=DARK, label="uar",
-        markerfacecolor=DARK if SYSTEMS[row["system"]].zero_shot else "white",
+        markerfacecolor=DARK if row["zero_shot"] else "white",
     )  # fmt: skip
     panel.text(
         1.01, position, f"n = {row['n']}", fontsize=6, va="center",
@@ -104,7 +108,7 @@ def draw_confusions(systems: Mapping[str, Sequence[dict]], title: str) -> Figure
     """Draw each system's confusion matrix, the mean over its seeds.
 
     A cell shows the percentage of its true emotion and, below, the mean count; over the
-    whole target, or its test part where the rest was heard in training.
+    whole target, or its test part where the rest was trained on.
 
     Arguments
     ---------
@@ -131,8 +135,10 @@ def draw_confusions(systems: Mapping[str, Sequence[dict]], title: str) -> Figure
                 predicted, true, f"{value:.0f} %\n{count}", ha="center", va="center",
                 fontsize=6.5, color="black" if value > 50 else "white",
             )  # fmt: skip
-        panel.set_xticks(range(len(EMOTIONS)), EMOTIONS)
-        panel.set_yticks(range(len(EMOTIONS)), EMOTIONS, rotation=90, va="center")
+        labels = runs[0]["labels"]
+        across, up = (0, 90) if len(labels) < 5 else (30, 0)
+        panel.set_xticks(range(len(labels)), labels, rotation=across)
+        panel.set_yticks(range(len(labels)), labels, rotation=up, va="center")
         panel.spines[:].set_visible(False)
         uar = np.mean([score["uar"] for score in scores])
         panel.set_title(f"{label(name)}\nUAR {uar:.1f} %, n = {scores[0]['n']}")

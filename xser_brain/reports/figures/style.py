@@ -1,7 +1,7 @@
 """How all figures look, and how they are saved.
 
 Colours differ in lightness as well as in hue, so that they can be told apart in grey and
-by the colour-blind; markers, dashes or labels say the same again.
+by the colour-blind, as far as there are few; markers, dashes or labels repeat them.
 """
 
 import io
@@ -14,14 +14,14 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from data_prep.manifest import EMOTIONS, write_atomic
+from data_prep.manifest import write_atomic
 
-# They would list every font of the machine, and every letter of it, in a log.
+# They would list every font of the machine, and every glyph of it, in a log.
 for name in ("matplotlib", "fontTools"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 PAGE, COLUMN = 6.7, 3.15  # inches: Interspeech's page and one of its two columns
-LETTERS, LINE = 13, 0.16  # of a title: letters an inch, inches a line
+LETTERS, LINE = 13, 0.16  # of a title: characters an inch, inches a line
 # A decorator: what is drawn within has these settings.
 styled = matplotlib.rc_context(
     {
@@ -47,13 +47,26 @@ styled = matplotlib.rc_context(
 )
 
 # Colour and marker.
-EMOTION_STYLES = dict(
-    zip(
-        EMOTIONS,
-        [("#7FA6D6", "o"), ("#FFCC1A", "^"), ("#D3234D", "s"), ("#0B2A5B", "D")],
-        strict=True,
-    )
-)
+EMOTION_STYLES = {
+    "neutral": ("#7FA6D6", "o"),
+    "happy": ("#FFCC1A", "^"),
+    "angry": ("#D3234D", "s"),
+    "sad": ("#0B2A5B", "D"),
+    "fear": ("#5B2A86", "v"),
+    "disgust": ("#4F9A4A", "P"),
+    "surprise": ("#F29A7A", "X"),
+    "boredom": ("#A9A9A9", "p"),
+    "calm": ("#9ADBC5", "h"),
+}
+# Of labels that are not among these.
+LABEL_STYLES = [
+    ("#C4A000", "<"),
+    ("#17807E", ">"),
+    ("#E3A6D8", "*"),
+    ("#7A4B21", "d"),
+    ("#4D4D4D", "H"),
+    ("#B5D34C", "8"),
+]
 # Of training languages, from light to dark; of more than these the first come again.
 LANGUAGE_STYLES = [
     ("#F7C948", "o"),
@@ -64,6 +77,37 @@ LANGUAGE_STYLES = [
 ]
 TARGET_STYLE = ("#000000", ".")
 BAR, DARK, REFERENCE = "#8DB3D9", "#16324F", "#B3431E"
+
+
+def label_styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of each label; of many unknown ones the first come again.
+
+    Arguments
+    ---------
+    labels : sequence of str
+        Names of the classes.
+
+    Returns
+    -------
+    dict of str to (str, str)
+        In the order of the labels.
+
+    Example
+    -------
+    >>> label_styles(["positive", "sad"])
+    {'positive': ('#C4A000', '<'), 'sad': ('#0B2A5B', 'D')}
+    """
+    unknown = [name for name in labels if name not in EMOTION_STYLES]
+    styles = {
+        name: LABEL_STYLES[index % len(LABEL_STYLES)]
+        for index, name in enumerate(unknown)
+    }
+    return {name: EMOTION_STYLES.get(name) or styles[name] for name in labels}
+
+
+def label_colours(labels: Sequence[str]) -> list[str]:
+    """The colours of ``label_styles``."""
+    return [colour for colour, _ in label_styles(labels).values()]
 
 
 def language_styles(
@@ -99,22 +143,7 @@ def language_styles(
 
 
 def label(system: str) -> str:
-    """A system's name as figures show it.
-
-    Arguments
-    ---------
-    system : str
-        Key of ``xser_brain.protocol.SYSTEMS``.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> label("without_supcon")
-    'without supcon'
-    """
+    """A system's name as figures show it: ``without supcon``."""
     return system.replace("_", " ")
 
 

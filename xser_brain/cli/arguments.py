@@ -1,0 +1,119 @@
+"""Options that several commands have, and what they lead to."""
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from data_prep.errors import UserError
+
+if TYPE_CHECKING:
+    from xser_brain.inference import Classifier
+
+
+def add_model_and_device(parser: argparse.ArgumentParser) -> None:
+    """A model, and where it runs."""
+    add_model(parser)
+    add_device(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """A model."""
+    parser.add_argument(
+        "model", help="a run's folder, its model/, or a name on the hub"
+    )
+    add_import(parser)
+
+
+def add_import(parser: argparse.ArgumentParser) -> None:
+    """Modules of the user's own."""
+    parser.add_argument(
+        "--import",
+        action="append",
+        default=[],
+        dest="modules",
+        metavar="MODULE",
+        help="import a module of your own first, as one with the class of the model's "
+        "encoder; it is looked for in the current folder too, as by `python -m`",
+    )
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules, also those of the current folder.
+
+    Arguments
+    ---------
+    names : sequence of str
+        From ``--import``.
+
+    Raises
+    ------
+    UserError
+        If one is not there or fails.
+    """
+    if names:
+        sys.path.insert(0, os.getcwd())
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # it is the user's code: anything may happen
+            reason = f"no module {name}"
+            if getattr(error, "name", None) != name:
+                reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"--import={name} failed ({reason[:200]})") from error
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Where a model runs, and where its encoder lies."""
+    parser.add_argument("--device", help="as cpu or cuda:1; default: a GPU if any")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    add_encoder(parser)
+
+
+def add_encoder(parser: argparse.ArgumentParser) -> None:
+    """Where the pretrained encoder lies."""
+    parser.add_argument(
+        "--encoder_source",
+        metavar="DIR",
+        help="where the pretrained encoder lies, if not where it was in training",
+    )
+
+
+def add_threshold(parser: argparse.ArgumentParser) -> None:
+    """When to be unsure."""
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        help="probability below which an emotion is called unsure; default: the model's",
+    )
+
+
+def load(args: argparse.Namespace, **options) -> "Classifier":
+    """Load the model that is asked for.
+
+    Arguments
+    ---------
+    args : argparse.Namespace
+        From a parser with ``add_model_and_device``.
+    **options
+        For ``Classifier.from_pretrained``.
+
+    Returns
+    -------
+    Classifier
+    """
+    from xser_brain.inference import Classifier
+
+    # So that it is shown where the pretrained encoder comes from.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("xser_brain.encoders.weights").setLevel(logging.INFO)
+    return Classifier.from_pretrained(
+        args.model,
+        args.device,
+        args.precision,
+        encoder_source=args.encoder_source,
+        **options,
+    )

@@ -1,0 +1,151 @@
+"""``xser predict``: label recordings."""
+
+import argparse
+import contextlib
+import csv
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from data_prep.errors import UserError
+from data_prep.manifest import NOT_UTF8
+from xser_brain.cli.arguments import add_model_and_device, add_threshold, load
+from xser_brain.cli.writers import WRITERS
+
+TEXT = "Label recordings with a trained model."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``xser predict``."""
+    add_model_and_device(parser)
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="audio files, or folders of them"
+    )
+    parser.add_argument(
+        "--format",
+        choices=sorted(WRITERS),
+        default="text",
+        help="csv, json (one object a line) or text; default: %(default)s",
+    )
+    parser.add_argument("--output", type=Path, metavar="FILE", help="instead of stdout")
+    parser.add_argument(
+        "--timeline",
+        action="store_true",
+        help="also the emotions of overlapping windows",
+    )
+    for name, default, text in (
+        ("window", 6.0, "seconds of a window"),
+        ("overlap", 0.5, "share of a window that the next one covers too"),
+        ("batch_seconds", 60.0, "seconds of audio that the encoder takes at once"),
+    ):
+        text += "; default: %(default)s"
+        parser.add_argument(f"--{name}", type=float, default=default, help=text)
+    add_threshold(parser)
+    parser.add_argument(
+        "--normalise",
+        choices=("corpus", "speaker"),
+        help="another protocol than zero-shot: standardise embeddings by all recordings "
+        "given, or by those of the same speaker",
+    )
+    parser.add_argument(
+        "--speakers",
+        metavar="REGEX|FILE",
+        help="for --normalise=speaker: a pattern whose first group, found in the path, "
+        "is the speaker, or a CSV file with the columns path and speaker; default: the "
+        "folder a file lies in",
+    )
+    parser.add_argument(
+        "--noprogressbar", action="store_true", help="show no progress bar"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``xser predict``; 1 if some recordings could not be classified."""
+    from xser_brain.inference.recordings import Windows
+
+    for path in args.paths:
+        if not os.path.exists(path):
+            raise UserError(f"no file or folder {path}")
+    if args.speakers and args.normalise != "speaker":
+        raise UserError("--speakers is for --normalise=speaker: pass both or neither")
+    speakers = _speakers(args.speakers) if args.speakers else None
+    classifier = load(
+        args,
+        threshold=args.threshold,
+        windows=Windows(args.window, args.overlap),
+        batch_seconds=args.batch_seconds,
+    )
+    results = classifier.classify(
+        args.paths, args.timeline, args.normalise, speakers, not args.noprogressbar
+    )
+    done = failed = 0
+    with _opened(args.output) as stream:
+        write = WRITERS[args.format](stream, classifier.labels, args.timeline)
+        try:
+            for result in results:
+                done, failed = done + 1, failed + bool(result.error)
+                write(result)
+                stream.flush()
+        except BrokenPipeError:  # who reads has read enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            return 0
+    if not done:
+        raise UserError(f"no audio files in {', '.join(args.paths)}")
+    where = f", written to {args.output}" if args.output else ""
+    print(f"{done - failed} of {done} recordings classified{where}", file=sys.stderr)
+    return int(failed > 0)
+
+
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO]:
+    """Stdout, or a file that appears when all of it is written."""
+    if path is None:
+        with contextlib.suppress(AttributeError):
+            sys.stdout.reconfigure(errors=NOT_UTF8)
+        yield sys.stdout
+        return
+    unfinished = path.with_name(path.name + ".unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished.open("w", -1, "utf-8", NOT_UTF8, "") as stream:
+            yield stream
+        unfinished.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _speakers(text: str) -> Callable[[str], str]:
+    """From path to speaker, by a CSV file or a pattern."""
+    if text.lower().endswith(".csv"):
+        try:
+            with open(text, newline="", encoding="utf-8") as stream:
+                named = {
+                    os.path.realpath(row["path"]): row["speaker"]
+                    for row in csv.DictReader(stream)
+                }
+        except (OSError, KeyError, UnicodeDecodeError) as error:
+            raise UserError(
+                f"{text} cannot be read as CSV with the columns path and speaker: {error}"
+            ) from error
+        return lambda path: _found(named.get(os.path.realpath(path)), path, text)
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise UserError(f"--speakers={text} is not a pattern: {error}") from error
+    if not pattern.groups:
+        raise UserError(f"--speakers={text} has no group: write one, as '/(\\d+)_'")
+
+    def speaker(path: str) -> str:
+        match = pattern.search(path)
+        return _found(match[1] if match else None, path, text)
+
+    return speaker
+
+
+def _found(speaker: str | None, path: str, where: str) -> str:
+    if not speaker:
+        raise UserError(f"{where} names no speaker of {path}")
+    return speaker

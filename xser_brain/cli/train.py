@@ -1,0 +1,76 @@
+"""``train.py`` of every recipe, and ``xser train``: the command line of a run."""
+
+import errno
+import re
+import sys
+from collections.abc import Sequence
+
+from data_prep.errors import UserError
+from xser_brain.recipes import find
+from xser_brain.training import hparams
+
+TEXT = "Train and score a recipe, as its train.py does."
+HELP = f"""\
+usage: xser train RECIPE [--key=value ...]
+       python train.py hparams/X.yaml [--key=value ...]
+
+{TEXT}
+A RECIPE is a YAML file, or one that `xser recipes list` shows; --help after it shows its
+keys. SpeechBrain's run options can be given too, as --device=cuda:1, --precision=bf16 or
+--noprogressbar: --help_all shows them.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a recipe from the command line; ``train.py`` of every recipe is this.
+
+    Arguments
+    ---------
+    argv : sequence of str, optional
+        ``hparams/X.yaml [--key=value ...]``, with all run options of SpeechBrain.
+
+    Returns
+    -------
+    int
+        0, or 2 after a mistake that the user can mend.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    asked = {"-h", "--help", "--help_all"} & set(argv)
+    named = [find(arg) for arg in argv if not arg.startswith("-")]
+    try:
+        if asked:
+            # Among what is named may be values of options, as in `--device cpu`.
+            recipes = sorted(named, key=lambda path: not path.is_file())[:1]
+            print("\n".join([HELP, *map(hparams.explain, recipes)]))
+            if "--help_all" not in asked:
+                return 0
+            argv = ["--help"]
+        elif not named:
+            raise UserError("pass a recipe: `xser recipes list` shows what there is")
+        # What --help does not need takes seconds to import.
+        from xser_brain.training.run import run
+
+        recipe, run_opts, overrides = hparams.parse_arguments(argv)
+        run(find(recipe), overrides, run_opts)
+    except UserError as error:
+        return _complain(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+            raise
+        return _complain(f"cannot write {error.filename or ''}: {error.strerror}")
+    except RuntimeError as error:
+        if not re.search("PytorchStreamWriter|iostream|inline_container", str(error)):
+            raise
+        return _complain("cannot write a checkpoint: the disk is full")
+    return 0
+
+
+def _complain(message: str) -> int:
+    # From a loader's process the message comes with its traceback around it.
+    line = message.strip().splitlines()[-1].split("UserError: ")[-1]
+    if line.startswith("cannot write"):
+        line += (
+            ": free the disk or pass --results=DIR; the run goes on where it stopped"
+        )
+    print(f"error: {line}", file=sys.stderr)
+    return 2

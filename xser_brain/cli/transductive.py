@@ -1,0 +1,59 @@
+"""``xser transductive``: a finished run under another protocol."""
+
+import argparse
+from pathlib import Path
+
+from xser_brain.cli.arguments import add_device, add_import
+
+TEXT = "Score a finished run when statistics of the target may be used."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare ``xser transductive``."""
+    parser.add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs"
+    )
+    parser.add_argument(
+        "--data_root", type=Path, help="where the corpora lie; default: where they were"
+    )
+    add_device(parser)
+    add_import(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out ``xser transductive``."""
+    from xser_brain.evaluation.summary import in_words
+    from xser_brain.evaluation.transductive import NAME, score_run
+
+    for folder in args.runs:
+        figures = score_run(
+            folder,
+            data_root=args.data_root,
+            progress=True,
+            device=args.device,
+            precision=args.precision,
+            encoder_source=args.encoder_source,
+        )
+        print(folder)
+        for protocol, parts in figures["protocols"].items():
+            for part, result in parts.items():
+                if result:
+                    print(
+                        f"  {protocol}, {part}, n = {result['n']}: "
+                        f"UAR {in_words(result)}, {_gain(result)}"
+                    )
+        print(f"written to {(folder / NAME).resolve()}")
+    return 0
+
+
+def _gain(result: dict) -> str:
+    """As ``in_words``, of the gain: over the same unit as the figure itself."""
+    from xser_brain.evaluation.summary import shown_interval
+
+    gain = result["gain"]
+    text = f"{gain['uar']:+.2f} points on zero-shot"
+    bounds = gain["ci95_speaker"] or gain["ci95"]
+    if bounds is None:
+        return text
+    _, unit = shown_interval(result)
+    return f"{text} (95 % interval over {unit} {bounds[0]:+.1f} to {bounds[1]:+.1f})"

@@ -1,0 +1,64 @@
+"""How ``xser predict`` writes its results."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+
+def _csv_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
+    """One row a recording, or a window where a time line is wanted."""
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(
+        ["path", "part", "start", "end", "emotion", "predicted",
+         *(f"p_{label}" for label in labels), "protocol", "error"]
+    )  # fmt: skip
+
+    def write(result) -> None:
+        parts = [("recording", result)]
+        parts += [("window", part) for part in (result.timeline if timeline else ())]
+        for name, part in parts:
+            seconds = [f"{part.start:.3f}", f"{part.end:.3f}"]
+            probabilities = [f"{p:.6f}" for p in part.probabilities.values()]
+            writer.writerow(
+                [part.path, name, *seconds, part.emotion, part.predicted,
+                 *(probabilities or [""] * len(labels)), part.protocol, part.error]
+            )  # fmt: skip
+
+    return write
+
+
+def _json_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
+    """One object a line."""
+    del labels  # each object names them
+
+    def write(result) -> None:
+        values = result.to_dict()
+        if not timeline:
+            values.pop("timeline", None)
+        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def _text_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
+    """For people."""
+    width = max(8, *map(len, labels))
+
+    def described(part) -> str:
+        ranked = sorted(part.probabilities.items(), key=lambda item: -item[1])
+        return f"{part.emotion:{width}} " + "  ".join(
+            f"{name} {100 * p:.0f} %" for name, p in ranked
+        )
+
+    def write(result) -> None:
+        what = f"error: {result.error}" if result.error else described(result)
+        note = "" if result.protocol == "zero-shot" else f"  [{result.protocol}]"
+        stream.write(f"{result.path}: {what}{note}\n")
+        for part in result.timeline if timeline else ():
+            stream.write(f"  {part.start:8.1f} -{part.end:8.1f} s  {described(part)}\n")
+
+    return write
+
+
+WRITERS = {"text": _text_writer, "csv": _csv_writer, "json": _json_writer}

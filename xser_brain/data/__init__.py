@@ -1,0 +1,1 @@
+"""What a training step sees: batches, and which utterances make them up."""

@@ -1,0 +1,278 @@
+"""From planned utterances to batches of waveforms or of cached features."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from speechbrain.dataio.dataloader import SaveableDataLoader
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from data_prep import audio
+from data_prep.errors import UserError
+from data_prep.manifest import Row
+from xser_brain.protocol.labels import Labels
+
+UNKNOWN = -1  # label of a speaker or language that is not among the training ones
+
+
+@dataclass
+class Batch:
+    """A batch of utterances.
+
+    Arguments
+    ---------
+    ids : list of str
+        Utterance IDs.
+    emotions, languages, speakers, corpora, genders : (batch,) torch.Tensor
+        Indices; -1 where the label is not among the training ones.
+    waveforms : (batch, samples) torch.Tensor, optional
+        16 kHz mono, padded with zeros.
+    lengths : (batch,) torch.Tensor, optional
+        Samples of each waveform, or frames of each prefix.
+    features : (batch, layers, width) torch.Tensor, optional
+        What a frozen encoder makes of the utterances, instead of waveforms.
+    prefixes : (batch, frames, width) torch.Tensor, optional
+        What the frozen part of an encoder makes of them, padded with zeros, instead
+        of waveforms.
+    """
+
+    ids: list[str]
+    emotions: torch.Tensor
+    languages: torch.Tensor
+    speakers: torch.Tensor
+    corpora: torch.Tensor
+    genders: torch.Tensor
+    waveforms: torch.Tensor | None = None
+    lengths: torch.Tensor | None = None
+    features: torch.Tensor | None = None
+    prefixes: torch.Tensor | None = None
+
+    def to(self, device: str | torch.device) -> "Batch":
+        """The same batch on another device."""
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor)
+        }
+        return replace(self, **moved)
+
+
+def read_waveform(row: Row, data_root: str) -> np.ndarray:
+    """Decode an utterance.
+
+    Arguments
+    ---------
+    row : Row
+        The utterance.
+    data_root : str
+        Where the corpora lie.
+
+    Returns
+    -------
+    (samples,) float32 numpy.ndarray
+        16 kHz mono.
+
+    Raises
+    ------
+    UserError
+        If the file does not decode.
+    """
+    path = row.path(data_root)
+    try:
+        return audio.load(path)
+    except audio.AudioError as error:
+        raise UserError(
+            f"{path} {error}: get it anew, or leave such files out by `python -m "
+            f"data_prep prepare {row.corpus} --decode ...`"
+        ) from error
+
+
+def middle(waveform: np.ndarray, crop: float) -> np.ndarray:
+    """Cut a piece out of the middle.
+
+    Arguments
+    ---------
+    waveform : (samples,) numpy.ndarray
+        16 kHz mono.
+    crop : float
+        Seconds of the piece; 0 for all of the waveform.
+
+    Returns
+    -------
+    (samples,) numpy.ndarray
+        The waveform itself if it is no longer than that.
+
+    Example
+    -------
+    >>> middle(np.arange(6), 2 / audio.SAMPLE_RATE)
+    array([2, 3])
+    """
+    excess = len(waveform) - round(crop * audio.SAMPLE_RATE)
+    if not crop or excess <= 0:
+        return waveform
+    start = excess // 2
+    return waveform[start : len(waveform) - (excess - start)]
+
+
+class Remembered:
+    """Read each utterance once, as far as the memory allowed for it reaches.
+
+    Decoding and resampling are a good part of a small model's step.
+
+    Arguments
+    ---------
+    read : callable
+        ``Row -> (samples,) array``.
+    limit : float
+        GB of samples to hold.
+
+    Example
+    -------
+    >>> row = Row("x-1", 1.0, "x.wav", 16000, "x", "de", "", "sad", "", "train")
+    >>> reads = []
+    >>> read = Remembered(lambda row: reads.append(row) or np.zeros(9), limit=1)
+    >>> read(row).shape, read(row).shape, len(reads)
+    ((9,), (9,), 1)
+    """
+
+    def __init__(self, read: Callable[[Row], np.ndarray], limit: float):
+        self.read = read
+        self.left = limit * 1e9
+        self.held: dict[str, np.ndarray] = {}
+
+    def __call__(self, row: Row) -> np.ndarray:
+        """Samples of an utterance, from memory if they are held."""
+        if row.ID in self.held:
+            return self.held[row.ID]
+        samples = self.read(row)
+        if samples.nbytes <= self.left:
+            self.left -= samples.nbytes
+            self.held[row.ID] = samples
+        return samples
+
+
+class Utterances(Dataset):
+    """Planned utterances; indexed with a *list* of indices it gives a whole batch.
+
+    Arguments
+    ---------
+    rows : sequence of Row
+        The utterances.
+    read : callable
+        ``Row -> (samples,) array``, ``Row -> (layers, width) tensor`` of features, or
+        ``Row -> (frames, width) tensor`` of a prefix.
+    labels : Labels
+        The names in the order of their indices.
+    crop : float
+        Seconds; of longer waveforms a piece of that length is drawn at random. 0 for
+        whole utterances.
+    prefixes : bool
+        Whether ``read`` gives prefixes, for ``PretrainedEncoder.forward``.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        read: Callable[[Row], np.ndarray | torch.Tensor],
+        labels: Labels,
+        crop: float = 0.0,
+        prefixes: bool = False,
+    ):
+        self.rows = list(rows)
+        self.read = read
+        self.prefixes = prefixes
+        self.crop = round(crop * audio.SAMPLE_RATE)
+        self.indices = {
+            name: _indices([getattr(row, attribute) for row in rows], classes)
+            for name, attribute, classes in (
+                ("emotions", "emotion", labels.emotions),
+                ("languages", "language", labels.languages),
+                ("speakers", "speaker", labels.speakers),
+                ("corpora", "corpus", labels.corpora),
+                ("genders", "gender", labels.genders),
+            )
+        }
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        rows = [self.rows[index] for index in indices]
+        batch = Batch(
+            [row.ID for row in rows],
+            **{name: values[indices] for name, values in self.indices.items()},
+        )
+        items = [torch.as_tensor(self.read(row)) for row in rows]
+        if items[0].ndim == 2 and not self.prefixes:
+            return replace(batch, features=torch.stack(items))
+        if not self.prefixes:
+            items = [self._cropped(item) for item in items]
+        padded = pad_sequence(items, batch_first=True)
+        return replace(
+            batch,
+            lengths=torch.tensor([len(item) for item in items]),
+            **{"prefixes" if self.prefixes else "waveforms": padded},
+        )
+
+    def _cropped(self, waveform: torch.Tensor) -> torch.Tensor:
+        excess = len(waveform) - self.crop
+        if not self.crop or excess <= 0:
+            return waveform
+        start = int(torch.randint(excess + 1, ()))
+        return waveform[start : start + self.crop]
+
+
+def _indices(values: Sequence[str], classes: Sequence[str]) -> torch.Tensor:
+    index: Mapping[str, int] = {name: i for i, name in enumerate(classes)}
+    return torch.tensor([index.get(value, UNKNOWN) for value in values])
+
+
+def loader(dataset: Utterances, batches, num_workers: int = 0) -> SaveableDataLoader:
+    """Load batches.
+
+    Arguments
+    ---------
+    dataset : Utterances
+        The utterances.
+    batches : iterable of list of int
+        A sampler of ``xser_brain.data.sampling``, or a list of index lists.
+    num_workers : int
+        Processes that read audio ahead.
+
+    Returns
+    -------
+    SaveableDataLoader
+        Its place is part of a checkpoint.
+    """
+    return SaveableDataLoader(
+        dataset,
+        sampler=batches,
+        batch_size=None,
+        num_workers=num_workers,
+        persistent_workers=num_workers > 0,
+    )
+
+
+def by_duration(rows: Sequence[Row], batch_size: int) -> list[list[int]]:
+    """Batches of utterances of like length, for evaluation.
+
+    Arguments
+    ---------
+    rows : sequence of Row
+        The utterances.
+    batch_size : int
+        Utterances in a batch.
+
+    Returns
+    -------
+    list of list of int
+
+    Example
+    -------
+    >>> by_duration([], 4)
+    []
+    """
+    order = sorted(range(len(rows)), key=lambda i: (rows[i].duration, rows[i].ID))
+    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

@@ -1,0 +1,315 @@
+"""What every encoder offers: frames, pooled vectors, and how to build it again."""
+
+import inspect
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from data_prep.errors import UserError
+from xser_brain.checks import check, mapping, one_of
+from xser_brain.encoders.families import register
+
+
+def frame_mask(counts: torch.Tensor, frames: int) -> torch.Tensor:
+    """Mark the frames that belong to each utterance.
+
+    Arguments
+    ---------
+    counts : (batch,) torch.Tensor
+        Frames of each utterance.
+    frames : int
+        Frames of the padded batch.
+
+    Returns
+    -------
+    (batch, frames) bool torch.Tensor
+
+    Example
+    -------
+    >>> frame_mask(torch.tensor([1, 3]), 3).int().tolist()
+    [[1, 0, 0], [1, 1, 1]]
+    """
+    return torch.arange(frames, device=counts.device) < counts[:, None]
+
+
+def masked_mean(sequence: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Average over the frames that belong to each utterance.
+
+    Arguments
+    ---------
+    sequence : (batch, ..., frames, width) torch.Tensor
+        Padded; what the padding holds does not matter.
+    counts : (batch,) torch.Tensor
+        Frames of each utterance.
+
+    Returns
+    -------
+    (batch, ..., width) torch.Tensor
+
+    Example
+    -------
+    >>> masked_mean(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]))
+    tensor([[2.]])
+    """
+    mask = frame_mask(counts, sequence.shape[-2])
+    shape = [len(counts), *[1] * (sequence.ndim - 3), sequence.shape[-2], 1]
+    kept = sequence.masked_fill(~mask.view(shape), 0.0)
+    return kept.sum(-2) / counts.view([len(counts), *[1] * (sequence.ndim - 2)])
+
+
+class Encoder(nn.Module):
+    """What every encoder offers.
+
+    One of your own is a subclass that sets ``width`` and ``frame_rate`` and implements
+    ``frames``. Its class is found by its ``family``: ``module.ClassName``, or another
+    name that it chooses by ``class Own(Encoder, family="own")``. If all arguments of
+    ``__init__`` are JSON values, it can be exported and loaded without more.
+
+    Attributes
+    ----------
+    layers : int
+        Number of layers returned (1 if there is no choice).
+    width : int
+        Size of an utterance vector.
+    frame_rate : float
+        Frames per second (Hz).
+    frozen : bool
+        Whether nothing in it trains, so that its output may be cached.
+    prefix_layers : int, optional
+        If only its upper part trains: number of transformer layers in the part below
+        it, whose output ``prefix`` computes.
+    settings : str
+        What determines its output beside its class and weights; by default its
+        arguments.
+    title : str
+        What model cards call it; by default its family.
+
+    Example
+    -------
+    >>> class Bands(Encoder):
+    ...     def __init__(self, width: int = 4):
+    ...         super().__init__()
+    ...         self.width, self.frame_rate = width, 100.0
+    ...         self.filters = nn.Conv1d(1, width, 400, 160, padding=200)
+    ...
+    ...     def frames(self, waveforms, lengths):
+    ...         frames = self.filters(waveforms[:, None]).transpose(1, 2)
+    ...         return frames[:, None], 1 + lengths // 160
+    >>> encoder = Bands(width=8)
+    >>> encoder(torch.rand(2, 16000), torch.tensor([16000, 8000])).shape
+    torch.Size([2, 1, 8])
+    >>> encoder.describe()["options"]
+    {'width': 8}
+    """
+
+    family: ClassVar[str]
+    rules: ClassVar[Mapping] = {"options": mapping}
+    title: ClassVar[str] = ""
+    layers: int = 1
+    width: int
+    frame_rate: float
+    frozen: bool = False
+    prefix_layers: int | None = None
+    settings: str = ""
+
+    def __init_subclass__(cls, family: str | None = None, **options):
+        super().__init_subclass__(**options)
+        cls.family = family or f"{cls.__module__}.{cls.__qualname__}"
+        register(cls)
+
+    def __new__(cls, *args, **kwargs):
+        """Remember the arguments, for ``describe``."""
+        encoder = super().__new__(cls)
+        signature = inspect.signature(cls.__init__)
+        try:
+            bound = signature.bind_partial(encoder, *args, **kwargs)
+        except TypeError:  # __init__ says it better
+            return encoder
+        bound.apply_defaults()
+        named = dict([*bound.arguments.items()][1:])
+        for name, parameter in signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                named |= named.pop(name)
+            elif parameter.kind is parameter.VAR_POSITIONAL:
+                named |= {f"*{name}": rest} if (rest := named.pop(name)) else {}
+        encoder.__dict__["arguments"] = named
+        if not cls.settings:
+            encoder.__dict__["settings"] = repr(named)
+        return encoder
+
+    def frames(
+        self, waveforms: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Encode waveforms to frame sequences.
+
+        Arguments
+        ---------
+        waveforms : (batch, samples) torch.Tensor
+            16 kHz mono, padded at the end.
+        lengths : (batch,) torch.Tensor
+            Samples of each utterance.
+
+        Returns
+        -------
+        (batch, layers, frames, width) torch.Tensor
+        (batch,) torch.Tensor
+            Frames of each utterance.
+        """
+        raise NotImplementedError
+
+    def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Encode waveforms to one vector per layer: the mean over frames.
+
+        Arguments
+        ---------
+        waveforms : (batch, samples) torch.Tensor
+            16 kHz mono, padded at the end.
+        lengths : (batch,) torch.Tensor
+            Samples of each utterance.
+
+        Returns
+        -------
+        (batch, layers, width) torch.Tensor
+        """
+        return masked_mean(*self.frames(waveforms, lengths))
+
+    def describe(self) -> dict:
+        """Describe the encoder so that ``from_description`` can build it again.
+
+        Returns
+        -------
+        dict
+            JSON values: ``family``, ``options`` (the arguments of ``__init__``) and,
+            where pretrained weights come from elsewhere, ``source`` and what
+            identifies them.
+
+        Raises
+        ------
+        UserError
+            If an argument is not a JSON value.
+        """
+        options = {}
+        for name, value in self.arguments.items():
+            try:
+                if name.startswith("*"):
+                    raise TypeError("from_description passes arguments by name")
+                options[name] = json.loads(json.dumps(value, allow_nan=False))
+            except (TypeError, ValueError) as error:
+                raise UserError(
+                    f"{self.family}: the argument {name} is a {type(value).__name__}, "
+                    "which config.json cannot hold: pass numbers, text, lists or "
+                    "mappings by name, or override describe and from_description"
+                ) from error
+        return {"family": self.family, "options": options}
+
+    @classmethod
+    def check_description(cls, description: Mapping, where: str) -> None:
+        """Check a description that may come from a stranger, before it is used.
+
+        ``rules`` hold for the class that declares them: a subclass may take other
+        arguments, which it checks itself.
+
+        Arguments
+        ---------
+        description : mapping
+            From ``config.json``.
+        where : str
+            For the message.
+
+        Raises
+        ------
+        UserError
+            On the first value that is missing or out of range.
+        """
+        own = "rules" in cls.__dict__
+        rules = cls.rules if own else Encoder.rules
+        rules = {"family": one_of(cls.family), **rules}
+        check(description, rules, where, ignore=not own)
+
+    @classmethod
+    def from_description(
+        cls, description: Mapping, folder: Path | None = None, source: str | None = None
+    ) -> "Encoder":
+        """Build an encoder again, without what was trained.
+
+        Arguments
+        ---------
+        description : mapping
+            From ``describe``.
+        folder : Path, optional
+            Of the exported model, which may hold pretrained weights.
+        source : str, optional
+            Another place of the pretrained weights.
+
+        Returns
+        -------
+        Encoder
+        """
+        del folder, source
+        return cls(**description["options"])
+
+    @classmethod
+    def expected_state(cls, description: Mapping) -> dict[str, torch.Tensor] | None:
+        """Names, shapes and types of ``trained_state``, in no memory.
+
+        Arguments
+        ---------
+        description : mapping
+            From ``describe``.
+
+        Returns
+        -------
+        dict of str to torch.Tensor, or None
+            On the meta device; None if that cannot be known before it is built.
+        """
+        try:
+            with torch.device("meta"):
+                return cls.from_description(description).trained_state()
+        except Exception:  # a constructor of one's own may need real values
+            return None
+
+    def trained_state(self) -> dict[str, torch.Tensor]:
+        """All that a checkpoint and an exported model must hold.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+        """
+        return self.state_dict()
+
+    def load_trained_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Load what ``trained_state`` gave, strictly.
+
+        Arguments
+        ---------
+        state : mapping of str to torch.Tensor
+            Of an encoder with the same description.
+        """
+        self.load_state_dict(state)
+
+    def graph(self) -> nn.Module:
+        """A module for ONNX, whose steps do not depend on data.
+
+        The encoder itself may be changed, and is not to be used afterwards.
+
+        Returns
+        -------
+        torch.nn.Module
+            (samples,) to (1, layers, width), for one utterance without padding.
+        """
+        return _Single(self)
+
+
+class _Single(nn.Module):
+    """An encoder on one utterance."""
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, samples: torch.Tensor) -> torch.Tensor:
+        return self.encoder(samples[None], torch.full((1,), samples.shape[0]))

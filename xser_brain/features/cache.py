@@ -1,0 +1,425 @@
+"""What a frozen encoder makes of utterances, computed once.
+
+SpeechBrain's ``CachedDynamicItem`` files items under their ID, whatever the audio and the
+weights, and HDF5 is not safe with several writers; hence ``xser_brain.features.store``.
+"""
+
+import hashlib
+import logging
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from speechbrain.utils.distributed import if_main_process
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from data_prep.audio import SAMPLE_RATE
+from data_prep.errors import UserError
+from data_prep.manifest import Row
+from xser_brain.data.augmentation import WaveformTransform
+from xser_brain.data.batches import by_duration, middle, read_waveform
+from xser_brain.encoders import Encoder
+from xser_brain.features.store import GB, AudioHashes, Store
+
+logger = logging.getLogger(__name__)
+VERSION = 2  # of what is stored; raise it when an encoder's arithmetic changes
+KINDS = ("pooled", "frames", "prefix")
+DTYPES = ("float32", "float16")
+OVERHEAD = 256  # bytes of an entry beside its values, at most
+
+
+def fingerprint(encoder: Encoder, kind: str = "pooled") -> str:
+    """Hash the class, the settings and the weights that decide on what is stored.
+
+    Arguments
+    ---------
+    encoder : Encoder
+        The encoder.
+    kind : str
+        As for ``FeatureCache``; a prefix does not depend on what lies above it.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> from xser_brain.encoders.ecapa import ECAPAEncoder
+    >>> encoder = ECAPAEncoder(width=8, n_mels=20, channels=8)
+    >>> before = fingerprint(encoder)
+    >>> torch.nn.init.zeros_(encoder.network.fc.conv.bias).shape
+    torch.Size([8])
+    >>> fingerprint(encoder) == before
+    False
+    """
+    facts = [VERSION, kind, type(encoder).__qualname__, encoder.settings]
+    if kind == "prefix":
+        facts.append(encoder.prefix_layers)
+        tensors = encoder.prefix_tensors()
+    else:
+        tensors = dict([*encoder.named_parameters(), *encoder.named_buffers()])
+    digest = hashlib.sha256(repr(facts).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        array = tensor.detach().cpu().contiguous()
+        digest.update(array.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+class FeatureCache:
+    """What is frozen of an encoder, applied to utterances and kept on disk.
+
+    An entry is found by the audio file's bytes, the piece of it that is used, the
+    encoder's weights and settings, and what is kept of it in which precision. Several
+    runs may share a folder.
+
+    Arguments
+    ---------
+    folder : path
+        Where to keep it.
+    encoder : Encoder
+        On the device on which it shall run.
+    data_root : str
+        Where the corpora lie.
+    kind : str
+        ``pooled``: all layers of a frozen encoder, averaged over frames;
+        ``frames``: all of its layers and frames; ``prefix``: what the frozen part
+        of a ``PretrainedEncoder`` hands to the first layer that adapts.
+    dtype : str
+        ``float32`` or ``float16``, of what is on disk. What half precision cannot
+        hold is kept in single.
+    limit : float
+        GB that the folder may take; the least recently used entries go first.
+
+    Raises
+    ------
+    UserError
+        If dtype or limit make no sense.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        encoder: Encoder,
+        data_root: str,
+        kind: str = "pooled",
+        dtype: str = "float32",
+        limit: float = math.inf,
+    ):
+        if dtype not in DTYPES:
+            raise UserError(f"unknown cache_dtype {dtype!r}: use {' or '.join(DTYPES)}")
+        if not limit > 0:
+            raise UserError(f"cache_limit is {limit:g}: give GB, more than 0")
+        self.encoder, self.kind, self.dtype = encoder, kind, np.dtype(dtype)
+        self.data_root = str(data_root)
+        self.limit = limit
+        self.hashes = AudioHashes(folder)
+        key = hashlib.sha256(f"{fingerprint(encoder, kind)} {dtype}".encode())
+        about = {
+            "source": getattr(encoder, "source", type(encoder).__name__),
+            "what": self.what,
+            "dtype": dtype,
+        }
+        self.store = Store(folder, key.hexdigest()[:16], about, limit)
+
+    @property
+    def what(self) -> str:
+        """What an entry is, in words."""
+        if self.kind == "prefix":
+            layers = self.encoder.prefix_layers
+            return f"front end and layers below {layers}" if layers else "front end"
+        layers = f"{self.encoder.layers} layers"
+        return f"{layers}, {'pooled' if self.kind == 'pooled' else 'frames'}"
+
+    def size(self, rows: Iterable[Row], crop: float = 0.0) -> int:
+        """Estimate what utterances take, from their durations alone.
+
+        Arguments
+        ---------
+        rows : iterable of Row
+            The utterances.
+        crop : float
+            Seconds that are used of longer ones; 0 for all.
+
+        Returns
+        -------
+        int
+            Bytes, rather more than less.
+        """
+        vector = self.encoder.width * self.dtype.itemsize
+        if self.kind != "prefix":
+            vector *= self.encoder.layers
+        total = 0
+        for row in rows:
+            seconds = min(row.duration, crop or math.inf)
+            frames = math.ceil(seconds * self.encoder.frame_rate) + 1
+            total += OVERHEAD + vector * (1 if self.kind == "pooled" else frames)
+        return total
+
+    def require(self, size: int) -> None:
+        """Refuse a run of which not all fits into the limit, before it begins.
+
+        Arguments
+        ---------
+        size : int
+            Bytes; see ``size``.
+
+        Raises
+        ------
+        UserError
+            If it does not fit.
+        """
+        if size > self.limit * GB:
+            raise UserError(
+                f"the features of this run may take {size / GB:.2g} GB and cache_limit "
+                f"is {self.limit:g} GB: raise it, or pass --cache_dtype=float16 or "
+                "--cache=none"
+            )
+
+    def _names(
+        self, rows: Sequence[Row], crop: float, variant: "Variant | None"
+    ) -> dict[str, str]:
+        """An entry's name by utterance ID."""
+        paths = {row.ID: row.path(self.data_root) for row in rows}
+        hashes = self.hashes.of([*paths.values()])
+        piece = f"-{round(crop * SAMPLE_RATE)}"
+        view = f"-{variant.name}" if variant else ""
+        return {
+            row.ID: hashes[paths[row.ID]]
+            + (piece if 0 < crop < row.duration else "")
+            + view
+            for row in rows
+        }
+
+    def features(
+        self,
+        rows: Sequence[Row],
+        crop: float = 0.0,
+        batch_size: int | None = None,
+        transform: WaveformTransform | None = None,
+        view: int = 0,
+    ) -> Mapping[str, torch.Tensor]:
+        """Look features up, and compute those that are not there.
+
+        Arguments
+        ---------
+        rows : sequence of Row
+            The utterances.
+        crop : float
+            Seconds; of longer utterances the middle piece of that length is used, the
+            same in each epoch. 0 for whole utterances.
+        batch_size : int, optional
+            Utterances of like length that the encoder takes at once. By default 1 on
+            CPU, where batches bring nothing and an utterance's features are then the
+            same to the last bit whatever else was missing, and 16 on other devices.
+        transform : WaveformTransform, optional
+            What changes waveforms first.
+        view : int
+            Which of its changed copies; each utterance's is the same whenever it is made.
+
+        Returns
+        -------
+        mapping of str to float32 torch.Tensor
+            By utterance ID: pooled (layers, width), frames (layers, frames, width) or
+            prefix (frames, width). The pooled are held in memory, the others are
+            mapped from disk when they are asked for.
+
+        Raises
+        ------
+        UserError
+            If audio cannot be read, or the folder does not take what is computed.
+        """
+        variant = Variant(transform, view) if transform else None
+        names, damaged = self._names(rows, crop, variant), self.store.damaged
+        held: dict[str, torch.Tensor] = {}
+        lacking = [row for row in rows if not self._read(row.ID, names, held)]
+        if self.store.damaged > damaged:
+            logger.warning(
+                "%d damaged entries in %s: they are computed again",
+                self.store.damaged - damaged,
+                self.store.folder,
+            )
+        if lacking:
+            self.store.make_room(self.size(lacking, crop))
+            self._compute(lacking, names, held, crop, batch_size, variant)
+        return held if self.kind == "pooled" else _Mapped(self.store, names)
+
+    def _read(
+        self, row_id: str, names: Mapping[str, str], held: dict[str, torch.Tensor]
+    ) -> bool:
+        """Whether an entry is there and whole; if it is pooled, read and hold it."""
+        array = self.store.read(names[row_id], verify=self.kind == "pooled")
+        if array is None:
+            return False
+        layers, width = self.encoder.layers, self.encoder.width
+        shape = {
+            "pooled": (layers, width),
+            "frames": (layers, *array.shape[1:2], width),
+            "prefix": (*array.shape[:1], width),
+        }[self.kind]
+        if array.shape != shape:
+            self.store.damaged += 1
+            return False
+        self._hold(row_id, array, held)
+        return True
+
+    def _hold(
+        self, row_id: str, array: np.ndarray, held: dict[str, torch.Tensor]
+    ) -> None:
+        if self.kind == "pooled":
+            held[row_id] = torch.from_numpy(np.array(array, np.float32))
+
+    def _compute(
+        self,
+        lacking: Sequence[Row],
+        names: Mapping[str, str],
+        held: dict[str, torch.Tensor],
+        crop: float,
+        batch_size: int | None,
+        variant: "Variant | None",
+    ) -> None:
+        """Compute and keep what is lacking."""
+        logger.info("encoding %d utterances: %s", len(lacking), self.what)
+        device = next(self.encoder.parameters()).device
+        batch_size = batch_size or (1 if device.type == "cpu" else 16)
+        batches = by_duration(lacking, batch_size)
+        # Processes that encode the same utterances begin at places far apart (that is
+        # what the golden ratio does to consecutive numbers), and leave out what the
+        # others have done.
+        first = int(os.getpid() * 0.618034 % 1 * len(batches))
+        bar = tqdm(
+            total=len(lacking), desc="features", unit="utt", leave=False,
+            disable=not if_main_process(),
+        )  # fmt: skip
+
+        def read(row: Row) -> torch.Tensor:
+            waveform = read_waveform(row, self.data_root)
+            if variant:
+                waveform = variant(waveform, names[row.ID])
+            return torch.from_numpy(middle(waveform, crop))
+
+        def wanted() -> Iterator[list[Row]]:
+            for indices in batches[first:] + batches[:first]:
+                rows = [lacking[index] for index in indices]
+                left = [row for row in rows if not self._read(row.ID, names, held)]
+                bar.update(len(rows) - len(left))
+                if left:
+                    yield left
+
+        self.encoder.eval()
+        with torch.no_grad(), bar:
+            for rows, waveforms in read_ahead(wanted(), read):
+                arrays = self._encode([item.to(device) for item in waveforms])
+                for row, array in zip(rows, arrays, strict=True):
+                    array = self._rounded(array)
+                    self.store.write(names[row.ID], array)
+                    self._hold(row.ID, array, held)
+                bar.update(len(rows))
+
+    def _encode(self, waveforms: Sequence[torch.Tensor]) -> list[np.ndarray]:
+        if self.kind == "prefix":
+            return [self.encoder.prefix(item).cpu().numpy() for item in waveforms]
+        padded = pad_sequence(waveforms, batch_first=True)
+        lengths = torch.tensor([len(w) for w in waveforms], device=padded.device)
+        if self.kind == "pooled":
+            return list(self.encoder(padded, lengths).cpu().numpy())
+        frames, counts = self.encoder.frames(padded, lengths)
+        frames = frames.cpu().numpy()
+        return [f[:, :n] for f, n in zip(frames, counts.tolist(), strict=True)]
+
+    def _rounded(self, array: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            rounded = array.astype(self.dtype)
+        return rounded if np.isfinite(rounded).all() else array
+
+
+class Variant:
+    """One changed copy of every utterance.
+
+    Arguments
+    ---------
+    transform : WaveformTransform
+        What changes them.
+    view : int
+        Number of the copy.
+    """
+
+    def __init__(self, transform: WaveformTransform, view: int):
+        self.transform = transform
+        digest = hashlib.sha256(f"{transform.settings} {view}".encode())
+        self.name = digest.hexdigest()[:16]
+
+    def __call__(self, waveform: np.ndarray, entry: str) -> np.ndarray:
+        """Change an utterance, by chance that hangs on its entry's name alone."""
+        seed = int.from_bytes(hashlib.sha256(entry.encode()).digest()[:8], "big")
+        return self.transform(waveform, np.random.default_rng(seed))
+
+
+class _Mapped(Mapping):
+    """Entries by utterance ID, mapped into memory when asked for."""
+
+    def __init__(self, store: Store, names: Mapping[str, str]):
+        self.store, self.names = store, names
+        self._verified: set[str] = set()
+
+    def __getitem__(self, row_id: str) -> torch.Tensor:
+        name = self.names[row_id]
+        array = self.store.read(name, verify=name not in self._verified)
+        if array is None:
+            path = self.store.path(name)
+            path.unlink(missing_ok=True)
+            raise UserError(
+                f"{path} was removed or damaged since this run began: give the same "
+                "command again, it is computed again and the run goes on"
+            )
+        self._verified.add(name)
+        return torch.from_numpy(array).float()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_ahead(
+    batches: Iterable[list[Row]],
+    read: Callable[[Row], torch.Tensor],
+    ahead: int = 32,
+) -> Iterator[tuple[list[Row], list[torch.Tensor]]]:
+    """Read audio in threads while the one that asks does something else.
+
+    libsndfile works outside the interpreter's lock, so threads are enough.
+
+    Arguments
+    ---------
+    batches : iterable of list of Row
+        What to read.
+    read : callable
+        ``Row -> (samples,) torch.Tensor``.
+    ahead : int
+        How many utterances are read before they are asked for.
+
+    Yields
+    ------
+    list of Row, list of torch.Tensor
+        A batch, in the order of ``batches``.
+    """
+    waiting: deque[tuple[list[Row], list[Future]]] = deque()
+    with ThreadPoolExecutor() as pool:
+        try:
+            for rows in batches:
+                waiting.append((rows, [pool.submit(read, row) for row in rows]))
+                if sum(len(rows) for rows, _ in waiting) > ahead:
+                    rows, futures = waiting.popleft()
+                    yield rows, [future.result() for future in futures]
+            for rows, futures in waiting:
+                yield rows, [future.result() for future in futures]
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,1 @@
+"""What a run leaves for others: exported models, their cards, the hub."""

@@ -1,0 +1,425 @@
+"""Put an exported model, with its card, on the Hugging Face hub.
+
+What is pushed is written again from the model's weights and configuration: known files
+only, without a path of this machine. It is loaded before anything is sent, and sent as
+one commit, so that a reader finds all of it or what was there before.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import safetensors.torch
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    get_token,
+    snapshot_download,
+)
+
+# Of the client's HTTP library, which is another one in each of its major versions.
+from huggingface_hub.errors import HTTPError
+from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+from data_prep.errors import UserError
+from xser_brain.encoders.weights import HUB_NAME, INSIDE, SETTINGS, is_revision
+from xser_brain.inference import config as schema
+from xser_brain.inference.loading import load
+from xser_brain.inference.sources import MODEL
+from xser_brain.models.card import MAIN
+from xser_brain.models.export import located, write
+
+FILES = ("README.md", "hyperparams.yaml", *MODEL)
+ANSWERS = (HTTPError, OSError, RuntimeError, ValueError)  # what a failed request raises
+LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
+
+
+def check_names(repo: str, revision: str = MAIN, licence: str = "other") -> None:
+    """Refuse names that the hub would refuse.
+
+    Arguments
+    ---------
+    repo, revision, licence : str
+        Repository, branch, and the licence of the weights.
+
+    Raises
+    ------
+    UserError
+        On the first one.
+
+    Example
+    -------
+    >>> check_names("me/xser-english-to-german")
+    >>> check_names("xser-english-to-german")
+    Traceback (most recent call last):
+        ...
+    data_prep.errors.UserError: --repo=xser-english-to-german: write it as OWNER/NAME
+    """
+    try:
+        validate_repo_id(repo)
+    except HFValidationError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--repo is not the name of a repository ({reason})") from error
+    if "/" not in repo or not HUB_NAME.fullmatch(repo):
+        raise UserError(f"--repo={repo}: write it as OWNER/NAME")
+    if not re.fullmatch(r"\w[\w./-]*", revision):
+        raise UserError(
+            f"--revision={revision} is not the name of a branch: write it as v1"
+        )
+    if not re.fullmatch(r"[a-z0-9.-]+", licence):
+        raise UserError(
+            f"--licence={licence} is not a licence of the hub: write it as cc-by-nc-sa-4.0"
+        )
+
+
+def encoder_name(text: str) -> tuple[str, str | None]:
+    """Read where on the hub an encoder lies.
+
+    Arguments
+    ---------
+    text : str
+        ``NAME`` or ``NAME@REVISION``.
+
+    Returns
+    -------
+    str, str or None
+
+    Raises
+    ------
+    UserError
+        If it is not such a name.
+
+    Example
+    -------
+    >>> encoder_name("openai/whisper-base@main")
+    ('openai/whisper-base', 'main')
+    """
+    name, at, revision = text.partition("@")
+    if not HUB_NAME.fullmatch(name) or (at and not is_revision(revision)):
+        raise UserError(
+            f"--encoder={text} is not a name on the hub: write it as openai/whisper-base, "
+            "or with @ and a revision behind it"
+        )
+    return name, revision or None
+
+
+def assemble(
+    source: Path,
+    folder: Path,
+    repo: str,
+    *,
+    revision: str = MAIN,
+    licence: str = "other",
+    whole: bool = False,
+    encoder: tuple[str, str | None] | None = None,
+    encoder_source: str | None = None,
+    offline: bool = False,
+) -> None:
+    """Write a model as it is published, and load it.
+
+    Arguments
+    ---------
+    source : Path
+        The model's folder; one that is whole stays whole.
+    folder : Path
+        Where to; replaced if it exists.
+    repo, revision, licence : str
+        Of what is published.
+    whole : bool
+        Whether the pretrained encoder is put in.
+    encoder : (str, str or None), optional
+        Name and revision on the hub from which anyone gets the pretrained encoder, if
+        not from where it was in training.
+    encoder_source : str, optional
+        Where the pretrained encoder lies here, if not where it was in training.
+    offline : bool
+        Whether an encoder of the hub is only looked for on this machine.
+
+    Raises
+    ------
+    UserError
+        If the model is damaged, cannot be written, or would hold a path.
+    """
+    facts = schema.read(source)["encoder"]
+    included = facts.get("included", False)
+    whole = whole or included
+    if "source" not in facts and encoder:
+        raise UserError(
+            f"the model in {source} has no pretrained encoder: no --encoder"
+        )
+    local = Path(facts.get("source", "")).is_absolute()
+    if local and not (whole or encoder):
+        raise UserError(
+            f"the pretrained encoder is a folder of this machine ({facts['source']}): "
+            "pass --whole to publish it too, or --encoder=NAME, where it is on the hub"
+        )
+    if offline and not (encoder_source or included or local) and "source" in facts:
+        encoder_source = _cached(facts["source"], facts["revision"])
+    pretrained = located(source, facts, encoder_source)
+    inside = included and not encoder_source
+    elsewhere = str(pretrained) if pretrained and not inside else None
+    _, config = load(source, elsewhere)
+    if encoder or local:
+        named = encoder or (_plain(Path(facts["source"]).name), None)
+        config["encoder"]["source"], config["encoder"]["revision"] = named
+    tensors = safetensors.torch.load_file(source / schema.WEIGHTS)
+    of_card = {"repo": repo, "revision": revision, "licence": licence}
+    write(folder, config, tensors, pretrained if whole else None, **of_card)
+    for name in contents(folder):
+        if name.endswith(".json"):
+            _refuse_paths(folder / name)
+    load(folder, None if whole else elsewhere)
+
+
+def contents(folder: Path) -> dict[str, int]:
+    """Find what is published of a folder: a model's files, no others.
+
+    Arguments
+    ---------
+    folder : Path
+        From ``assemble``.
+
+    Returns
+    -------
+    dict of str to int
+        Bytes by name.
+    """
+    return {
+        name: (folder / name).stat().st_size
+        for name in FILES
+        if (folder / name).is_file()
+    }
+
+
+def require_replaceable(folder: Path, source: Path) -> None:
+    """Refuse a folder in which something would be lost.
+
+    Arguments
+    ---------
+    folder : Path
+        Where a dry run is to write; it may hold an earlier one, or nothing.
+    source : Path
+        The model that is published.
+
+    Raises
+    ------
+    UserError
+        If it is not a folder, holds the model itself, or anything but a model's files.
+    """
+    place, model = folder.resolve(), source.resolve()
+    if place in (model, *model.parents) or model in place.parents:
+        raise UserError(f"{folder} is where the model lies: pass another --output=DIR")
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: pass another --output=DIR")
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*")} - {INSIDE}
+    try:
+        strange = bool(found - set(FILES)) or bool(found and not schema.read(folder))
+    except UserError:
+        strange = True
+    if strange:
+        raise UserError(
+            f"{folder} is not empty, and holds more than an earlier dry run: empty it, "
+            "or pass another --output=DIR"
+        )
+
+
+def replace(staged: Path, folder: Path) -> None:
+    """Put a folder in the place of another.
+
+    Arguments
+    ---------
+    staged : Path
+        From ``assemble``, on the same disk.
+    folder : Path
+        Allowed by ``require_replaceable``.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written.
+    """
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+        staged.rename(folder)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror}") from error
+
+
+def require_token() -> str:
+    """Find the hub's token.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
+    token = get_token()
+    if not token:
+        raise UserError(f"no token of the hub on this machine: {LOGIN}")
+    return token
+
+
+def push(
+    folder: Path,
+    repo: str,
+    *,
+    revision: str = MAIN,
+    private: bool = False,
+    encoder: tuple[str, str | None] | None = None,
+) -> tuple[str, bool]:
+    """Send a model in one commit, which is there whole or not at all.
+
+    Arguments
+    ---------
+    folder : Path
+        From ``assemble``.
+    repo, revision : str
+        Where to; made if it is not there. Files of a model that is there and that this
+        one does not have, as those of an encoder, go; others stay.
+    private : bool
+        Whether only its owner may see it.
+    encoder : (str, str or None), optional
+        Must be on the hub.
+
+    Returns
+    -------
+    str
+        Its address.
+    bool
+        Whether anything was changed.
+
+    Raises
+    ------
+    UserError
+        If the hub cannot be reached, refuses, or shows to all what is to be private.
+    """
+    api = HfApi(token=require_token())
+    committing = False
+    try:
+        if encoder:
+            _require_encoder(api, *encoder)
+        # Without a word on it, an owner's own default decides.
+        api.create_repo(repo, exist_ok=True, **({"private": True} if private else {}))
+        if private and not api.model_info(repo).private:
+            raise UserError(
+                f"{repo} is public: make it private in its settings, or leave --private "
+                "out; nothing was published"
+            )
+        if revision != MAIN:
+            api.create_branch(repo, branch=revision, exist_ok=True)
+        before = api.model_info(repo, revision=revision)
+        names = contents(folder)
+        there = {file.rfilename for file in before.siblings or ()}
+        removed = [CommitOperationDelete(n) for n in FILES if n in there - names.keys()]
+        added = [CommitOperationAdd(name, folder / name) for name in names]
+        api.preupload_lfs_files(repo, added, revision=revision, free_memory=False)
+        committing = True
+        commit = api.create_commit(
+            repo, [*removed, *added], commit_message="Model of xser", revision=revision
+        )
+    except UserError:
+        raise
+    except ANSWERS as error:
+        raise _failed(error, api.endpoint, repo, committing) from error
+    branch = "" if revision == MAIN else f"/tree/{revision}"
+    return f"{api.endpoint}/{repo}{branch}", commit.oid != before.sha
+
+
+def _cached(name: str, revision: str | None) -> str:
+    """An encoder of the hub that is on this machine."""
+    files = [*SETTINGS, "*.safetensors"]
+    try:
+        return snapshot_download(
+            name, revision=revision, allow_patterns=files, local_files_only=True
+        )
+    except ANSWERS as error:
+        raise UserError(
+            f"the encoder {name} is not in the cache of this machine, and a dry run asks "
+            "nobody for it: pass --encoder_source=DIR with a copy of it"
+        ) from error
+
+
+def _require_encoder(api: HfApi, name: str, revision: str | None) -> None:
+    try:
+        api.model_info(name, revision=revision)
+    except ANSWERS as error:
+        if _status(error) != 404:
+            raise
+        at = f"@{revision}" if revision else ""
+        raise UserError(
+            f"--encoder={name}{at} is not on the hub: name where anyone gets the encoder, "
+            "or pass --whole; nothing was published"
+        ) from error
+
+
+def _plain(name: str) -> str:
+    """A folder's name as ``config.json`` may hold it.
+
+    Example
+    -------
+    >>> _plain("_my encoder (2)")
+    'my-encoder-2-'
+    """
+    return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^\w.-]+", "-", name)) or "encoder"
+
+
+def _refuse_paths(path: Path) -> None:
+    for text in _strings(json.loads(path.read_text("utf-8"))):
+        if Path(text).is_absolute():
+            raise UserError(
+                f"{path.name} would publish a path of this machine ({text:.200}): take it "
+                "out of the encoder's, and pass its folder as --encoder_source=DIR"
+            )
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _strings(part)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    return [error, *_causes(error.__cause__)] if error.__cause__ else [error]
+
+
+def _status(error: BaseException) -> int | None:
+    """Of the hub's answer; None if there was none."""
+    responses = [getattr(cause, "response", None) for cause in _causes(error)]
+    return next((r.status_code for r in responses if r is not None), None)
+
+
+def _failed(error: Exception, endpoint: str, repo: str, committing: bool) -> UserError:
+    """What a failed request means, in a line."""
+    said = [" ".join(str(cause).split())[:200] for cause in _causes(error)]
+    status = _status(error)
+    if status == 401:
+        return UserError(
+            f"{endpoint} does not take the token: {LOGIN}; nothing was published"
+        )
+    if status == 403:
+        return UserError(
+            f"{endpoint} does not let this token write to {repo}: name a repository of "
+            "your own, and use a token with the right to write; nothing was published"
+        )
+    if status and status < 500:
+        return UserError(f"{endpoint} refuses ({said[0]}); nothing was published")
+    what = "nothing was published"
+    if committing and not status:
+        what = f"it is not known whether {repo} was published"
+    return UserError(
+        f"{endpoint} does not answer as it should ({': '.join(dict.fromkeys(said))}): "
+        f"{what}; the same command goes on from there"
+    )

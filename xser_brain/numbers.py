@@ -1,0 +1,44 @@
+"""Numbers that a user sets, checked where they are used."""
+
+import math
+
+from data_prep.errors import UserError
+
+
+def number(
+    name: str, value: object, least: float = 0.0, whole: bool = False, most=math.inf
+) -> float | int:
+    """Check a number.
+
+    Arguments
+    ---------
+    name : str
+        Named in the message.
+    value : object
+        To be checked.
+    least, most : float
+        The range that makes sense.
+    whole : bool
+        Whether it must be a whole number.
+
+    Returns
+    -------
+    int if ``whole``, else float
+
+    Raises
+    ------
+    UserError
+        If it is not such a number.
+
+    Example
+    -------
+    >>> number("steps", 3.0, least=1, whole=True)
+    3
+    """
+    sound = isinstance(value, int | float) and not isinstance(value, bool)
+    sound = sound and math.isfinite(value) and least <= value <= most
+    if not sound or (whole and value != int(value)):
+        kind = "whole number" if whole else "number"
+        upper = "on" if most == math.inf else f"to {most:g}"
+        raise UserError(f"{name} is {value!r}: set a {kind} from {least:g} {upper}")
+    return int(value) if whole else float(value)

@@ -1,0 +1,70 @@
+"""The zero-shot guard: nothing of the target in what training or selection sees."""
+
+import os
+from collections.abc import Iterable
+from functools import cache
+
+from data_prep.errors import UserError
+from data_prep.manifest import Row
+
+
+def guard(
+    seen: Iterable[Row], target: Iterable[Row], data_root: str | os.PathLike
+) -> None:
+    """Refuse anything of the target in what training or model selection sees.
+
+    Arguments
+    ---------
+    seen : iterable of Row
+        All that training, sampling, normalisation and model selection see.
+    target : iterable of Row
+        All of the target corpus.
+    data_root : path
+        Where the corpora lie; files are compared by what they are on disk, so that
+        a link does not hide one.
+
+    Raises
+    ------
+    UserError
+        Naming the corpus, language, speaker or file that is shared.
+    """
+    seen, target = list(seen), list(target)
+
+    def shared(of) -> list:
+        return sorted(
+            {of(row) for row in seen if of(row)} & {of(row) for row in target}
+        )
+
+    for what, of, mend in (
+        ("corpus", lambda row: row.corpus, "take it out of --source and --non_target"),
+        ("language", lambda row: row.language, "leave out corpora of that language"),
+        ("speaker", lambda row: row.speaker, "a speaker may be heard on one side only"),
+    ):
+        both = shared(of)
+        if both:
+            corpora = sorted({row.corpus for row in seen if of(row) in both})
+            raise UserError(
+                f"not zero-shot: the target's {what} {both[0]} is in the training data "
+                f"(of {', '.join(corpora)}): {mend}"
+            )
+
+    real = cache(os.path.realpath)  # a folder holds many files
+
+    def identity(row: Row):
+        path = row.path(data_root)
+        try:
+            stat = os.stat(path)
+        except OSError:
+            folder, name = os.path.split(path)
+            path = f"{real(folder)}/{name}"
+            return os.path.realpath(path) if os.path.islink(path) else path
+        return (stat.st_dev, stat.st_ino)
+
+    held = {identity(row): row for row in target}
+    for row in seen:
+        twin = held.get(identity(row))
+        if twin:
+            raise UserError(
+                f"not zero-shot: the target's file {twin.path(data_root)} is in the "
+                f"training data as {row.ID}: a file may be used on one side only"
+            )

@@ -1,0 +1,221 @@
+"""The recipes that come with the package: where they lie, and how to get at them.
+
+They are the folder ``recipes`` of the repository, which a wheel holds as
+``xser_brain/recipes_data``. A recipe of one's own may lie anywhere: a piece of
+``common`` that it includes and that is not beside it is taken from here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import ruamel.yaml
+
+from data_prep.errors import UserError
+from data_prep.manifest import write_atomic
+
+COMMON = "common"
+SUFFIXES = (".yaml", ".py", ".md")
+
+
+def folder() -> Path:
+    """Where the recipes of the package lie.
+
+    Returns
+    -------
+    Path
+
+    Example
+    -------
+    >>> (folder() / "common/run.yaml").is_file()
+    True
+    """
+    here = Path(__file__).resolve().parent
+    installed = here / "recipes_data"
+    return installed if installed.is_dir() else here.parent / "recipes"
+
+
+def find(path: str | Path, start: Path = Path()) -> Path:
+    """Find a recipe or a grid: from ``start``, else among those of the package.
+
+    Arguments
+    ---------
+    path : path
+        Its ``.yaml`` may be left out.
+    start : Path
+        Where a relative path goes from first; by default the current folder.
+
+    Returns
+    -------
+    Path
+        As given, if there is none.
+
+    Example
+    -------
+    >>> find("en_de/hparams/iemocap_to_emodb").name
+    'iemocap_to_emodb.yaml'
+    >>> find("en_de/hparams/nothing.yaml").as_posix()
+    'en_de/hparams/nothing.yaml'
+    """
+    for base in (start, folder()):
+        for name in (path, f"{path}.yaml"):
+            if (base / name).is_file():
+                return base / name
+    return start / path
+
+
+def find_piece(path: Path) -> Path:
+    """Find a piece: where a recipe has it, else in ``common`` of the package.
+
+    Arguments
+    ---------
+    path : Path
+        Where the recipe has it.
+
+    Returns
+    -------
+    Path
+        As given, if there is none.
+
+    Example
+    -------
+    >>> find_piece(Path("mine/common/run.yaml")) == folder() / "common/run.yaml"
+    True
+    """
+    return next((place for place in _places(path) if place.is_file()), path)
+
+
+def pieces_beside(path: Path) -> list[str]:
+    """Name the pieces that could stand in for one, as encoders for an encoder.
+
+    Arguments
+    ---------
+    path : Path
+        Where a recipe has it.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> "whisper" in pieces_beside(Path("mine/common/encoders/x.yaml"))
+    True
+    """
+    found = (place.parent.glob("*.yaml") for place in _places(path))
+    return sorted({piece.stem for pieces in found for piece in pieces})
+
+
+def _places(path: Path) -> list[Path]:
+    parts = path.parts
+    if COMMON not in parts:
+        return [path]
+    start = len(parts) - 1 - parts[::-1].index(COMMON)
+    return [path, folder().joinpath(*parts[start:])]
+
+
+def _files(top: Path) -> list[Path]:
+    """Files of recipes below a folder; not the results of runs."""
+    return sorted(
+        path
+        for path in top.rglob("*")
+        if path.suffix in SUFFIXES and "results" not in path.relative_to(top).parts
+    )
+
+
+def listed() -> tuple[list[dict[str, str]], list[str]]:
+    """Tell what recipes come with the package.
+
+    Returns
+    -------
+    recipes : list of dict
+        With the keys ``recipe`` (its path), ``source``, ``target`` and ``encoder``.
+    grids : list of str
+        Paths of grids.
+
+    Example
+    -------
+    >>> recipes, grids = listed()
+    >>> recipes[0]["recipe"], recipes[0]["source"], recipes[0]["target"]
+    ('de_fr/hparams/emodb_to_cafe.yaml', 'emodb', 'cafe')
+    >>> "paper.yaml" in grids
+    True
+    """
+    top, recipes, grids = folder(), [], []
+    for path in _files(top):
+        name = path.relative_to(top)
+        if path.suffix != ".yaml" or name.parts[0] == COMMON:
+            continue
+        tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
+        if "target" not in tree:
+            grids.append(name.as_posix())
+            continue
+        source = _names(tree, "source") or f"of {_names(tree, 'corpora')}"
+        recipes.append(
+            {
+                "recipe": name.as_posix(),
+                "source": source,
+                "target": tree["target"],
+                "encoder": tree["encoder"],
+            }
+        )
+    return recipes, grids
+
+
+def _names(tree: Mapping, key: str) -> str:
+    value = tree.get(key) or ""
+    return value if isinstance(value, str) else ",".join(value)
+
+
+def copy(target: Path, chosen: Sequence[str] = ()) -> list[Path]:
+    """Hand recipes out, to be changed.
+
+    Arguments
+    ---------
+    target : Path
+        The folder to copy them to; it is made.
+    chosen : sequence of str
+        Files or folders of the recipes; a recipe's ``train.py`` and ``README.md`` come
+        with it. By default all there are.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    UserError
+        If there is no such recipe, or a file is there already, with another content.
+    """
+    top = folder()
+    files = _chosen(top, chosen) if chosen else _files(top)
+    texts = {target / path.relative_to(top): path.read_bytes() for path in files}
+    for path, text in list(texts.items()):
+        if not path.exists():
+            continue
+        if not path.is_file() or path.read_bytes() != text:
+            raise UserError(
+                f"{path} is there already: copy to another folder, or remove it first"
+            )
+        del texts[path]
+    for path, text in texts.items():
+        write_atomic(path, text)
+    return sorted(texts)
+
+
+def _chosen(top: Path, names: Iterable[str]) -> set[Path]:
+    files = set()
+    for name in names:
+        path = next(
+            (p for p in (top / name, top / f"{name}.yaml") if p.exists()), top / name
+        )
+        if not path.exists() or not path.resolve().is_relative_to(top.resolve()):
+            raise UserError(f"no recipe {name}: see `xser recipes list`")
+        if path.is_dir():
+            files.update(_files(path))
+            continue
+        files.add(path)
+        if path.parent.name == "hparams":
+            pair = path.parents[1]
+            files.update((pair / "train.py", pair / "README.md"))
+    return files

@@ -1,0 +1,1 @@
+"""One run, from a recipe's YAML to its artefacts."""

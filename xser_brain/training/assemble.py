@@ -1,0 +1,204 @@
+"""From a plan and a recipe's objects to the Brain that trains."""
+
+import torch
+from speechbrain.dataio.sampler import DistributedSamplerWrapper
+from speechbrain.utils.epoch_loop import EpochCounterWithStopper
+from speechbrain.utils.train_logger import FileTrainLogger
+
+from data_prep.errors import UserError
+from xser_brain.brain import XSERBrain
+from xser_brain.data.sampling import Batches
+from xser_brain.encoders import Encoder
+from xser_brain.objectives import Objectives
+from xser_brain.protocol import Plan
+from xser_brain.training.checkpoints import (
+    AtomicCheckpointer,
+    RunState,
+    load_trained,
+    save_trained,
+)
+from xser_brain.training.spec import Spec
+
+ALWAYS = 10**9  # validations without a gain, where nothing shall stop early
+
+
+def build_encoder(spec: Spec, plan: Plan) -> Encoder:
+    """Build the encoder; where a piece offers one per language, the source's.
+
+    Arguments
+    ---------
+    spec : Spec
+        The run's.
+    plan : Plan
+        Who sees what.
+
+    Returns
+    -------
+    Encoder
+
+    Raises
+    ------
+    UserError
+        If it cannot be had.
+    """
+    model, adaptation = spec.hparams["model"], spec.hparams["adapt"]["adaptation"]
+    if "encoder_source" not in model:
+        if adaptation != "frozen":
+            raise UserError(
+                f"--adaptation={adaptation} is for pretrained encoders: "
+                f"{spec.hparams['encoder']} is trained from scratch; leave it out"
+            )
+        return model["build"]()
+    source = model["encoder_source"]
+    if not source:
+        first = plan.setting.source[0]
+        language = next(row.language for row in plan.train if row.corpus == first)
+        source = model["sources"].get(language, model["sources"]["default"])
+    return model["build"](source=source)
+
+
+def build_modules(spec: Spec, plan: Plan, encoder: Encoder) -> dict:
+    """Everything that trains, the encoder apart.
+
+    Arguments
+    ---------
+    spec : Spec
+        The run's.
+    plan : Plan
+        Who sees what.
+    encoder : Encoder
+        The run's.
+
+    Returns
+    -------
+    dict of str to torch.nn.Module
+        ``head``, ``classifier`` and ``objectives``.
+    """
+    model = spec.hparams["model"]
+    projection = model["projection"]
+    if projection is None:
+        projection = model["frozen_projection"] if encoder.frozen else 0
+    head = spec.training["head"](
+        encoder.layers, encoder.width, int(projection), float(model["dropout"])
+    )
+    classifier = torch.nn.Linear(head.width, len(plan.label_set.names))
+    for objective in spec.system.objectives.values():
+        objective.prepare(head.width, plan.labels)
+    objectives = Objectives(spec.system.objectives)
+    return {"head": head, "classifier": classifier, "objectives": objectives}
+
+
+def build_sampler(spec: Spec, plan: Plan, accumulated: int):
+    """The system's batch sampler; under DDP each process takes its share.
+
+    It gives the batches of as many optimiser steps as are between two validations.
+
+    Arguments
+    ---------
+    spec : Spec
+        The run's.
+    plan : Plan
+        Who sees what.
+    accumulated : int
+        Batches of one optimiser step.
+
+    Returns
+    -------
+    Batches or DistributedSamplerWrapper
+
+    Raises
+    ------
+    UserError
+        If what it makes is no sampler.
+    """
+    processes = (
+        torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    )
+    make = spec.system.sampler
+    make = make if callable(make) else spec.training["samplers"][make]
+    batches = int(spec.training["validate_every"]) * processes * accumulated
+    sampler = make(plan.train, batches=batches, seed=spec.seed)
+    if not isinstance(sampler, Batches):
+        raise UserError(
+            f"system {spec.system.name}: its sampler is a {type(sampler).__name__}: "
+            "subclass xser_brain.data.sampling.Batches, which resumes"
+        )
+    return (
+        DistributedSamplerWrapper(sampler, shuffle=False) if processes > 1 else sampler
+    )
+
+
+def build_brain(
+    spec: Spec, plan: Plan, encoder: Encoder, cached: str | None, run_opts: dict
+) -> XSERBrain:
+    """The Brain, with a checkpointer that knows all that a resumed run needs.
+
+    Arguments
+    ---------
+    spec : Spec
+        The run's.
+    plan : Plan
+        Who sees what.
+    encoder : Encoder
+        The run's.
+    cached : str, optional
+        What of it is cached: ``pooled`` leaves the encoder out of training.
+    run_opts : dict
+        SpeechBrain's run options.
+
+    Returns
+    -------
+    XSERBrain
+    """
+    training, selection = spec.training, spec.system.selection
+    modules = build_modules(spec, plan, encoder)
+    if cached != "pooled":
+        modules["encoder"] = encoder
+    steps, every = int(training["steps"]), int(training["validate_every"])
+    patience = int(training["patience"]) if selection.stops_early else ALWAYS
+    counter = EpochCounterWithStopper(-(-steps // every), patience, 0, "max")
+    counter.min_delta = 0.0  # or a tie would count as an improvement
+    run_state = RunState()
+    checkpointer = AtomicCheckpointer(
+        spec.folder / "save", {"counter": counter, "run_state": run_state}
+    )
+    for name, module in modules.items():
+        if name == "encoder":
+            checkpointer.add_recoverable(
+                name,
+                module,
+                custom_load_hook=load_trained,
+                custom_save_hook=save_trained,
+            )
+        elif module.state_dict():
+            checkpointer.add_recoverable(name, module)
+    pretrained = "encoder_source" in spec.hparams["model"]
+    rate = (spec.hparams["adapt"] if pretrained else training)[
+        "encoder_learning_rate" if pretrained else "learning_rate"
+    ]
+    return XSERBrain(
+        modules,
+        training["optimizer"],
+        {
+            "embedding_transform": spec.system.embeddings,
+            "learning_rate": float(training["learning_rate"]),
+            "encoder_learning_rate": float(rate),
+            "schedule": training["schedule"],
+            "steps": steps,
+            "optimizer_step_limit": steps,
+            "selection": selection,
+            "languages": valid_languages(plan),
+            "epoch_counter": counter,
+            "run_state": run_state,
+            "train_logger": FileTrainLogger(
+                str(spec.folder / "train_log.txt"), precision=4
+            ),
+        },
+        run_opts,
+        checkpointer,
+    )
+
+
+def valid_languages(plan: Plan) -> tuple[str, ...]:
+    """The languages of the validation parts, sorted."""
+    return tuple(sorted({row.language for row in plan.valid}))

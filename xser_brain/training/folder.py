@@ -1,0 +1,127 @@
+"""A run's folder: one process, one run, and what it was begun with."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from data_prep.errors import UserError
+from data_prep.locks import ALONE, AT_ONCE, Lock
+from data_prep.manifest import write_atomic
+
+CLAIM_SECONDS = 30
+
+
+def claim(folder: Path) -> Lock:
+    """Be the only process that writes a run; one that was just killed takes a while.
+
+    Arguments
+    ---------
+    folder : Path
+        The run's.
+
+    Returns
+    -------
+    Lock
+        Held for as long as it lives.
+
+    Raises
+    ------
+    UserError
+        If another process trains that run.
+    """
+    lock = Lock(folder.with_name(f".{folder.name}.lock"))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(CLAIM_SECONDS):
+        if lock.acquire(ALONE | AT_ONCE):
+            return lock
+        time.sleep(1)
+    raise UserError(
+        f"another process trains {folder}: wait for it, or pass --results=DIR"
+    )
+
+
+def require_writable(results: Path) -> None:
+    """Refuse to start where nothing can be written.
+
+    Arguments
+    ---------
+    results : Path
+        Where runs go.
+
+    Raises
+    ------
+    UserError
+        If that is so.
+    """
+    probe = results / ".writable"
+    write_atomic(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
+def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
+    """Make a run's folder its own.
+
+    Arguments
+    ---------
+    folder : Path
+        The run's.
+    identity : mapping
+        From ``Spec.identity``.
+    overwrite : bool
+        Whether to forget what the folder holds.
+
+    Raises
+    ------
+    UserError
+        If it holds another run.
+    """
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    path = folder / "identity.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        if before != identity:
+            raise UserError(
+                f"{folder} holds a run with other settings ({_difference(before, identity)}"
+                "): pass --overwrite=True to replace it, or --results=DIR to keep both"
+            )
+        return
+    write_atomic(path, json.dumps(identity, indent=1).encode())
+
+
+def is_finished(folder: Path, identity: Mapping) -> bool:
+    """Whether a folder holds the whole result of just this run.
+
+    Arguments
+    ---------
+    folder : Path
+        A run's folder.
+    identity : mapping
+        From ``Spec.identity``.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        kept = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
+        json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return kept == identity
+
+
+def _difference(before: dict, now: Mapping) -> str:
+    if before.get("options") != now["options"]:
+        return f"then {before.get('options')}, now {now['options']}"
+    if before["hparams"] == now["hparams"]:
+        return "the corpora or their splits changed"
+    old, new = before["hparams"], now["hparams"]
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
+
+    def shown(values: dict) -> str:
+        return "; ".join(f"{key.split('.')[-1]}: {values.get(key)}" for key in changed)
+
+    return f"then {shown(old)}, now {shown(new)}"

@@ -1,0 +1,179 @@
+"""One run: from a recipe's YAML to its artefacts.
+
+The order is the protocol's: manifests are prepared, a plan is made, training and model
+selection see the training languages, and only then is the first target file decoded.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import speechbrain as sb
+from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_on_main
+
+from data_prep.errors import UserError
+from data_prep.manifest import write_atomic
+from xser_brain.brain import XSERBrain
+from xser_brain.data.batches import by_duration, loader
+from xser_brain.evaluation import embeddings
+from xser_brain.protocol import Labels, Plan
+from xser_brain.training import assemble, folder, record
+from xser_brain.training.reading import Reader
+from xser_brain.training.spec import Spec, describe
+
+logger = logging.getLogger(__name__)
+
+
+def run(recipe: str | Path, overrides: Mapping, run_opts: dict) -> Path:
+    """Train and score one system in one setting, or go on where it was stopped.
+
+    Arguments
+    ---------
+    recipe : path
+        The YAML file.
+    overrides : mapping
+        Values that replace the recipe's.
+    run_opts : dict
+        SpeechBrain's run options.
+
+    Returns
+    -------
+    Path
+        The run's folder.
+
+    Raises
+    ------
+    UserError
+        On any mistake that the user can mend.
+    """
+    return carry_out(describe(recipe, overrides), run_opts)
+
+
+def carry_out(spec: Spec, run_opts: dict) -> Path:
+    """Train and score what a recipe came to; see ``run``.
+
+    Arguments
+    ---------
+    spec : Spec
+        From ``describe``.
+    run_opts : dict
+        SpeechBrain's run options.
+
+    Returns
+    -------
+    Path
+        The run's folder.
+    """
+    ddp_init_group(run_opts)
+    folder.require_writable(spec.results)
+    run_on_main(spec.prepare)
+    plan = spec.plan()
+    identity = spec.identity(plan, run_opts)
+    locks = []  # held until this returns
+    run_on_main(lambda: locks.append(folder.claim(spec.folder)))
+    overwrite = spec.settings["overwrite"]
+    run_on_main(folder.begin, [spec.folder, identity, overwrite])
+    if folder.is_finished(spec.folder, identity):
+        logger.info("this run is finished already; --overwrite=True runs it anew")
+    else:
+        _open(spec, run_opts)
+        encoder = assemble.build_encoder(spec, plan)
+        crop, device = float(spec.training["crop"]), run_opts["device"]
+        root, transform = str(spec.data_root), spec.system.waveforms
+        reader = Reader(spec.settings, encoder, root, device, crop, transform)
+        reader.require(plan.train, [*plan.valid, *plan.test, *plan.rest])
+        brain = assemble.build_brain(spec, plan, encoder, reader.kind, run_opts)
+        train(brain, spec, plan, reader, run_opts)
+        # Scoring loads the best checkpoint, in which both are less.
+        state = brain.hparams.run_state
+        spent = {"steps": brain.optimizer_step, "seconds": state.seconds}
+        # --- Training has ended: from here on the target may be decoded. ---
+        outputs = score(brain, spec, plan, reader)
+        if if_main_process():
+            facts = reader.facts()
+            record.write(spec, plan, identity, brain, encoder, facts, outputs, spent)
+    if if_main_process():
+        record.announce(spec.folder)
+    return spec.folder
+
+
+def _open(spec: Spec, run_opts: Mapping) -> None:
+    """Begin the log, and write down what is run where."""
+    # SpeechBrain would ask whichever pip comes first, for seconds in each run.
+    sb.create_experiment_directory(
+        spec.folder,
+        log_config=run_opts["log_config"] or sb.core.DEFAULT_LOG_CONFIG,
+        save_env_desc=False,
+    )
+    write_atomic(spec.folder / "env.log", record.environment().encode())
+    write_atomic(spec.folder / "hyperparams.yaml", spec.text.encode())
+    sb.utils.seed.seed_everything(spec.seed, verbose=False)
+
+
+def _workers(spec: Spec, reader: Reader) -> int:
+    return 0 if reader.kind == "pooled" else int(spec.training["num_workers"])
+
+
+def train(
+    brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader, run_opts: Mapping
+) -> None:
+    """Train on the plan's training part, and select on its validation part.
+
+    Arguments
+    ---------
+    brain, spec, plan, reader
+        The run's.
+    run_opts : mapping
+        SpeechBrain's run options.
+
+    Raises
+    ------
+    UserError
+        If there is nothing to train on, or nothing trained to test.
+    """
+    train_set = reader.open(plan.train, plan.labels, training=True, augmented=True)
+    languages = assemble.valid_languages(plan)
+    valid_set = reader.open(plan.valid, replace(plan.labels, languages=languages))
+    accumulated = run_opts["grad_accumulation_factor"]
+    sampler = assemble.build_sampler(spec, plan, accumulated)
+    brain.train_sampler = sampler
+    brain.checkpointer.add_recoverable("sampler", getattr(sampler, "sampler", sampler))
+    brain.checkpointer.clean()
+    if run_opts["test_only"] and not brain.checkpointer.list_checkpoints():
+        raise UserError(f"{spec.folder} holds no trained model: leave --test_only out")
+    trained_on = plan.setting.trained_on(plan.system.trains_on)
+    logger.info("training on %s", ", ".join(trained_on))
+    batches = by_duration(plan.valid, int(spec.training["batch_size"]))
+    workers = _workers(spec, reader)
+    brain.fit(
+        brain.hparams.epoch_counter,
+        loader(train_set, sampler, workers),
+        loader(valid_set, batches, workers),
+    )
+
+
+def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
+    """Predict the target, the validation part and a sample of what was trained on.
+
+    Arguments
+    ---------
+    brain, spec, plan, reader
+        The run's, after training.
+
+    Returns
+    -------
+    dict
+        For ``record.write``.
+    """
+    kept = embeddings.spread(plan.train, int(spec.settings["embeddings"]))
+    parts = {"target": [*plan.test, *plan.rest], "valid": plan.valid, "train": kept}
+    labels = Labels(emotions=plan.label_set.names)
+    outputs = {}
+    for part, rows in parts.items():
+        if rows:
+            dataset = reader.open(rows, labels, training=part == "train")
+            batches = by_duration(rows, int(spec.training["batch_size"]))
+            workers = _workers(spec, reader)
+            outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
+    return outputs
