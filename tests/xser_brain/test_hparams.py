@@ -488,6 +488,15 @@ def test_ambiguous_key(recipe):
     assert settings(path)["training"]["seed"] == 2
 
 
+def test_ambiguous_path(recipe):
+    blocks = "one:\n  opt: {x: 1}\ntwo:\n  opt: {x: 2}\n"
+    path = recipe("run: !include:run.yaml\n" + blocks)
+    message = refused(r"--opt\.x is ambiguous", path, **{"opt.x": 3})
+    assert "--one.opt.x or --two.opt.x" in message
+    values = settings(path, **{"two.opt.x": 3})
+    assert (values["one"]["opt"]["x"], values["two"]["opt"]["x"]) == (1, 3)
+
+
 # --- Broken recipes
 
 

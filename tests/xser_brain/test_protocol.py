@@ -238,6 +238,8 @@ def test_named_label_sets_are_of_the_wide_vocabulary():
         (["happy", "joy"], "unknown label 'joy': use a label set .*surprise"),
         (["happy", "sad", "happy"], "names a label twice"),
         ({"good": ["happy"], "bad": ["sad", "happy"]}, "happy is named twice"),
+        ({"<b>": ["happy"], "bad": ["sad"]}, "'<b>' cannot be a label"),
+        ({"unsure": ["happy"], "bad": ["sad"]}, "'unsure' cannot be a label"),
         (4, "labels is 4: name a label set or list labels"),
         (None, "labels is None"),
     ],

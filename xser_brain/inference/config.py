@@ -25,17 +25,15 @@ from xser_brain.checks import (
 from xser_brain.checks import check as check_values
 from xser_brain.encoders.families import find
 from xser_brain.encoders.weights import FILES, INSIDE, LARGEST_CONFIG
+from xser_brain.protocol.labels import MOST_LABELS, is_label
 
 SCHEMA = 1
 NAME = "config.json"
 WEIGHTS = "model.safetensors"
 ENCODER_FILES = tuple(f"{INSIDE}/{name}" for name in FILES)
 LARGEST_FILE = 2**34  # bytes; XLS-R 2B takes half of it
-MOST_LABELS = 64
 
-# As columns of tables, in pages and in pictures; "unsure" is an answer of its own.
-_label = text(r"(?!unsure$)[^\W_][\w .,+/()-]{0,49}")
-_labels = many(_label, MOST_LABELS, least=2)
+_labels = many(is_label, MOST_LABELS, least=2)
 _percent = number(0, 100)
 _interval = many(_percent, 2, least=2)
 _family = text(r"[\w.<>]{1,200}")

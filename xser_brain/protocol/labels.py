@@ -6,6 +6,11 @@ from dataclasses import dataclass, replace
 from data_prep.errors import UserError
 from data_prep.manifest import Row
 from data_prep.vocabulary import EMOTIONS, LABEL_SETS, WIDE
+from xser_brain.checks import text
+
+MOST_LABELS = 64
+# As columns of tables, in pages and in pictures; "unsure" is an answer of its own.
+is_label = text(r"(?!unsure$)[^\W_][\w .,+/()-]{0,49}")
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class LabelSet:
     Raises
     ------
     UserError
-        If there are fewer than two labels, or a member is unknown or there twice.
+        If there are fewer than two labels or more than 64, a name cannot be one, or a
+        member is unknown or there twice.
 
     Example
     -------
@@ -41,6 +47,14 @@ class LabelSet:
                 f"labels: {self.name} has fewer than two labels: name more, or use one of "
                 f"{', '.join(LABEL_SETS)}"
             )
+        if len(self.members) > MOST_LABELS:
+            raise UserError(f"labels: {len(self.members)} are more than {MOST_LABELS}")
+        for label in self.members:
+            if not is_label(label):
+                raise UserError(
+                    f"labels: {label!r} cannot be a label: begin with a letter or a digit, "
+                    "go on with these, spaces or .,+/()-_, 50 in all, and not 'unsure'"
+                )
         wide = [label for members in self.members.values() for label in members]
         for label in wide:
             if label not in WIDE:

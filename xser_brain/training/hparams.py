@@ -330,14 +330,19 @@ def _override(tree: CommentedMap, key: str, value: object, recipe: Path) -> str:
     if "." in key:
         *path, name = key.split(".")
         blocks = [name for name in tree if isinstance(tree[name], Mapping)]
-        for above in ([], ["system"], *([name] for name in blocks)):
-            node = tree
-            for part in [*above, *path]:
-                node = _opened(node, part) if isinstance(node, Mapping) else None
-            if isinstance(node, Mapping):
-                _merge(node, {name: value}, f"{recipe}, {'.'.join(path)}")
-                return ".".join([*above, key])
-        raise _unknown(key, [*_paths(tree)], recipe)
+        homes = [
+            ".".join([*above, *path])
+            for above in ([], *([name] for name in blocks))
+            if isinstance(_inside(tree, [*above, *path]), Mapping)
+        ]
+        if homes and homes[0] != ".".join(path) and len(homes) > 1:
+            raise _ambiguous(key, homes, name)
+        if not homes:
+            raise _unknown(key, [*_paths(tree)], recipe)
+        _merge(
+            _inside(tree, homes[0].split(".")), {name: value}, f"{recipe}, {homes[0]}"
+        )
+        return f"{homes[0]}.{name}"
     homes = [
         block
         for block, node in tree.items()
@@ -350,12 +355,24 @@ def _override(tree: CommentedMap, key: str, value: object, recipe: Path) -> str:
         known = [name for node in tree.values() if _is_block(node) for name in node]
         raise _unknown(key, [*tree, *known], recipe)
     if len(homes) > 1:
-        raise UserError(
-            f"--{key} is ambiguous: {' and '.join(homes)} have it; give "
-            f"{' or '.join(f'--{home}.{key}' for home in homes)}"
-        )
+        raise _ambiguous(key, homes, key)
     _merge(tree[homes[0]], {key: value}, recipe)
     return f"{homes[0]}.{key}"
+
+
+def _inside(tree: CommentedMap, path: Sequence[str]) -> object:
+    """What lies at the end of a path, None where there is nothing."""
+    node = tree
+    for part in path:
+        node = _opened(node, part) if isinstance(node, Mapping) else None
+    return node
+
+
+def _ambiguous(key: str, homes: Sequence[str], name: str) -> UserError:
+    return UserError(
+        f"--{key} is ambiguous: {' and '.join(homes)} have it; give "
+        f"{' or '.join(f'--{home}.{name}' for home in homes)}"
+    )
 
 
 def _paths(node: Mapping, above: str = "") -> Iterator[str]:
