@@ -249,12 +249,13 @@ def test_the_documented_encoder(tmp_path, monkeypatch):
         re.search(r"```python\n(# mylab.py\n.+?)```", text, re.DOTALL)[1]
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mylab", raising=False)
+    monkeypatch.setitem(sys.modules, "mylab", None)  # forgotten when the test ends
+    del sys.modules["mylab"]
     import mylab
 
     folder, model = exported(tmp_path / "m", mylab.Bands(width=8))
     expected = probabilities(model, WAVEFORMS)
-    np.testing.assert_allclose(scores(folder), expected, atol=1e-6)
+    np.testing.assert_allclose(scores(folder), expected, atol=1e-5)
     # Neither padding nor the batch has an effect.
     encoder, short = model.encoder, torch.from_numpy(WAVEFORMS[1])
     padded = torch.nn.functional.pad(short, (0, 9000))
