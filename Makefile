@@ -42,7 +42,8 @@ newest: $(UV)
 	$(UV) pip install -q --python .venv-newest/bin/python --upgrade -e ".[demo]"
 	cd recipes/en_de && ../../.venv-newest/bin/python $(DEMO) --results=results/newest --overwrite=True
 	mkdir .venv-newest/uncapped
-	ln -s ../../README.md ../../pyproject.toml ../../data_prep ../../xser_brain .venv-newest/uncapped
+	ln -s $(addprefix ../../,LICENSE README.md data_prep pyproject.toml recipes xser_brain) \
+		.venv-newest/uncapped
 	sed -E 's/,<[^"]+"/"/' setup.py > .venv-newest/uncapped/setup.py
 	$(UV) pip install -q --python .venv-newest/bin/python --upgrade -e ".venv-newest/uncapped[demo]"
 	$(UV) pip list -q --python .venv-newest/bin/python

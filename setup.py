@@ -13,7 +13,7 @@ EXTRAS = {
     "demo": ["espeakng-loader>=0.2.4"],
     "download": ["pooch>=1.8", "requests>=2.32.2"],
     "exchange": ["audformat>=1.4", "datasets>=3.0", "lhotse>=1.28"],
-    "onnx": ["onnx>=1.16", "onnxruntime>=1.18", "onnxscript>=0.3"],
+    "onnx": ["onnx>=1.17", "onnxruntime>=1.18", "onnxscript>=0.6"],
     "serve": ["espeakng-loader>=0.2.4", "gradio>=6.0"],
     "umap": ["umap-learn>=0.5"],
     "video": ["av>=14.0"],
@@ -26,7 +26,7 @@ EXTRAS["dev"] = [
         if "umap" not in package
     ),
     "hypothesis>=6.100",
-    "inotify_simple>=1.3",
+    "inotify_simple>=1.3.5",
     "playwright>=1.44",
     "pytest>=8.0",
     "pytest-cov>=5.0",

@@ -192,8 +192,8 @@ def assert_readable(figure) -> None:
     figure.draw_without_rendering()
     box = figure.get_tightbbox()
     width, height = figure.get_size_inches()
-    assert box.x0 > -0.02 and box.y0 > -0.02
-    assert box.x1 < width + 0.02 and box.y1 < height + 0.02
+    assert box.x0 > -0.05 and box.y0 > -0.05
+    assert box.x1 < width + 0.05 and box.y1 < height + 0.05
     axes = figure.get_axes()
     texts = [figure._suptitle, figure._supxlabel]
     texts += [t for a in axes for t in (a.title, a._left_title, a.xaxis.label)]

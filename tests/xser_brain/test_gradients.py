@@ -80,4 +80,4 @@ def test_gradients_are_those_of_the_plain_path(folder, group_padding):
     assert trained.keys() == expected.keys()
     for name, gradient in expected.items():
         error = (trained[name].grad - gradient).norm() / gradient.norm()
-        assert error < 1e-5, (name, float(error))
+        assert error < 5e-5, (name, float(error))

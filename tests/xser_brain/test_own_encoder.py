@@ -167,7 +167,7 @@ def test_a_subclass_of_a_built_in_encoder_is_a_family_of_its_own(tmp_path):
 
     folder, model = exported(tmp_path / "m", Louder(gain=3.0))
     expected = probabilities(model, WAVEFORMS)
-    np.testing.assert_allclose(scores(folder), expected, atol=1e-6)
+    np.testing.assert_allclose(scores(folder), expected, atol=1e-5)
 
 
 # --- Checkpoints
@@ -200,7 +200,7 @@ def test_it_is_exported_and_loaded(tiny, tmp_path):
     folder, model = exported(tmp_path / "m", tiny[0](8))
     expected = probabilities(model, WAVEFORMS)
     assert np.ptp(expected, axis=0).max() > 0.01
-    np.testing.assert_allclose(scores(folder), expected, atol=1e-6)
+    np.testing.assert_allclose(scores(folder), expected, atol=1e-5)
     held = load_file(folder / "model.safetensors")
     assert "encoder.filters.weight" in held
     card = (folder / "README.md").read_text()

@@ -609,7 +609,17 @@ def test_runs_of_earlier_versions_have_the_tables_that_they_had(tmp_path):
         for text in (as_markdown(report), (tmp_path / "tables.md").read_text("utf-8"))
     )
     assert now == then
-    assert as_csv(report.claims) == (tmp_path / "claims.csv").read_text("utf-8")
+    for now, then in zip(
+        csv.DictReader(as_csv(report.claims).splitlines()),
+        csv.DictReader((tmp_path / "claims.csv").read_text("utf-8").splitlines()),
+        strict=True,
+    ):
+        assert [*now] == [*then]
+        for name, value in then.items():
+            try:  # quantiles of other releases of scipy differ in the eighth digit
+                assert float(now[name]) == pytest.approx(float(value), rel=1e-6)
+            except ValueError:
+                assert now[name] == value
     runs = {run["system"]: run for run in find_runs(tmp_path)}
     assert {name: run["trains_on"] for name, run in runs.items()} == {
         "baseline1": "source", "baseline2": "all", "proposed": "all",
