@@ -379,18 +379,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command.
-
-    Arguments
-    ---------
-    argv : list of str, optional
-        The arguments; by default those of the process.
-
-    Returns
-    -------
-    int
-        0, or 2 after a mistake that the user can mend.
-    """
+    """Run a command; 0, or 2 after a mistake that the user can mend."""
     commands = parser()
     args = commands.parse_args(argv)
     if getattr(args, "all", False) and not args.data_root:

@@ -83,24 +83,9 @@ class Speech:
 
 
 def render(clips: Sequence[Speech], progress: bool = False) -> str:
-    """Write every clip as 16-bit wav, on all cores.
+    """Write every clip as 16-bit wav, on all cores; return the version of espeak-ng.
 
-    Arguments
-    ---------
-    clips : sequence of Speech
-        What to say, how, and where to.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    version : str
-        That of espeak-ng.
-
-    Raises
-    ------
-    UserError
-        If espeak-ng is not installed or the system cannot fork.
+    UserError if espeak-ng is not installed or the system cannot fork.
     """
     if importlib.util.find_spec("espeakng_loader") is None:
         raise UserError(

@@ -50,27 +50,11 @@ AUDB = {
 
 
 def download(corpus: Corpus, data_root: Path) -> Path:
-    """Get a corpus, unless it is there already.
+    """Get a corpus, unless it is there already, and return its folder.
 
     A single archive is unpacked as it is; where there are several, each into a folder
-    of its name.
-
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration.
-    data_root : Path
-        Where the corpora lie, one folder each.
-
-    Returns
-    -------
-    Path
-        The corpus' folder.
-
-    Raises
-    ------
-    UserError
-        If it is not free to download, cannot be reached, or is not what it should be.
+    of its name. UserError if the corpus is not free to download, cannot be reached, or
+    is not what it should be.
     """
     folder = _folder(corpus, data_root)
     if _is_there(corpus, folder):
@@ -96,24 +80,10 @@ def download(corpus: Corpus, data_root: Path) -> Path:
 
 
 def download_audb(corpus: Corpus, data_root: Path) -> Path:
-    """Get a corpus from audEERING's repository by ``audb``, unless it is there already.
+    """Get a corpus of ``AUDB`` from audEERING's repository, and return its folder.
 
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration; one of those in ``AUDB``.
-    data_root : Path
-        Where the corpora lie, one folder each.
-
-    Returns
-    -------
-    Path
-        The corpus' folder.
-
-    Raises
-    ------
-    UserError
-        If there is no such database, or it cannot be loaded.
+    Nothing is loaded if it is there already. UserError if there is no such database, or
+    it cannot be loaded.
     """
     folder = _folder(corpus, data_root)
     if _is_there(corpus, folder):
@@ -146,15 +116,6 @@ def download_audb(corpus: Corpus, data_root: Path) -> Path:
 def how_to_get(corpus: Corpus) -> str:
     """What to do for a corpus that is not free to download.
 
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> from data_prep import corpus
@@ -169,24 +130,11 @@ def how_to_get(corpus: Corpus) -> str:
 
 
 def fetch(item: Download, folder: Path) -> Path:
-    """Get one file and check it; go on with what another try left in the folder.
+    """Download one file and check it, and return its path.
 
-    Arguments
-    ---------
-    item : Download
-        What to get.
-    folder : Path
-        Where to put it; what has come so far has the suffix ``.part``.
-
-    Returns
-    -------
-    Path
-        The file, whole.
-
-    Raises
-    ------
-    UserError
-        If it cannot be reached, is another one than documented, or has no room.
+    A download that was cut off is resumed from the file with the suffix ``.part``.
+    UserError if the file cannot be reached, is not the documented one, or does not fit
+    on the disk.
     """
     pooch = require("pooch", "download")
     pooch.get_logger().setLevel(logging.WARNING)
@@ -399,19 +347,7 @@ def _tidy(work: Path, fresh: Path) -> None:
 def command(corpus: Corpus, data_root: Path, from_audb: bool = False) -> None:
     """Run ``python -m data_prep download``: get a corpus, or print how to.
 
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration.
-    data_root : Path
-        Where the corpora lie, one folder each.
-    from_audb : bool
-        Use ``audb`` instead of the corpus' own addresses.
-
-    Raises
-    ------
-    UserError
-        As ``download`` and ``download_audb``.
+    With ``from_audb``, by ``audb`` instead of the corpus' own addresses.
     """
     if from_audb:
         print(f"corpus: {download_audb(corpus, data_root)}")
