@@ -61,14 +61,9 @@ def check(values: object, rules: Mapping, where: str, ignore: bool = False) -> N
     rules : mapping
         By key a check, or a mapping of rules for a mapping.
     where : str
-        For the message.
+        For the UserError on the first value that is missing or not allowed.
     ignore : bool
         Whether keys without a rule are allowed.
-
-    Raises
-    ------
-    UserError
-        On the first value that is missing or not allowed.
 
     Example
     -------
@@ -76,7 +71,7 @@ def check(values: object, rules: Mapping, where: str, ignore: bool = False) -> N
     Traceback (most recent call last):
         ...
     data_prep.errors.UserError: config.json: width is -1, which no exported model has: \
-get the model again
+    get the model again
     """
     if not isinstance(values, dict):
         raise UserError(f"{where}: {values!r:.50} stands where a mapping belongs")

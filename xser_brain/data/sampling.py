@@ -187,20 +187,9 @@ class HierarchicalBatches(Batches):
     def of(
         cls, rows: Sequence[Row], crop: float = 0.0, **options
     ) -> "HierarchicalBatches":
-        """The sampler of planned utterances.
+        """The sampler of planned utterances; other ``options`` as of the class.
 
-        Arguments
-        ---------
-        rows : sequence of Row
-            The utterances.
-        crop : float
-            Seconds that are heard of a longer one; 0 for all of it.
-        **options
-            See the class.
-
-        Returns
-        -------
-        HierarchicalBatches
+        ``crop`` is how many seconds of a longer utterance are used; 0 for all of it.
         """
         return cls(
             [row.language for row in rows],

@@ -64,11 +64,8 @@ class Core(nn.Module):
     def input_facts(self) -> dict:
         """What decides on how a waveform is read, beside the weights.
 
-        Returns
-        -------
-        dict
-            ``normalise`` of the wav2vec 2.0 families, ``n_fft``, ``hop`` and ``mels`` of
-            Whisper; None where it does not apply.
+        ``normalise`` of the wav2vec 2.0 families, ``n_fft``, ``hop`` and ``mels`` of
+        Whisper; None where it does not apply.
         """
         filters = getattr(self, "mel_filters", None)
         return {

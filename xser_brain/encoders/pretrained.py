@@ -64,21 +64,9 @@ def _hub_answers() -> bool:
 
 
 def load(source: str) -> tuple[nn.Module, object | None]:
-    """Load a model and what it says about its input.
+    """Load a model and its feature extractor, if it has one, from a folder or the hub.
 
-    Arguments
-    ---------
-    source : str
-        A local folder, or a name on the Hugging Face hub.
-
-    Returns
-    -------
-    transformers.PreTrainedModel, transformers.FeatureExtractionMixin or None
-
-    Raises
-    ------
-    UserError
-        If there is no such model, or it cannot be reached.
+    UserError if there is no such model, or it cannot be reached.
     """
     # It reports, as if amiss, the decoder's weights that an encoder does not have.
     transformers_logging.set_verbosity_error()
@@ -281,10 +269,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     def from_description(cls, description, folder=None, source=None):
         """See ``Encoder.from_description``.
 
-        Raises
-        ------
-        UserError
-            If the pretrained weights cannot be had, or are others than in training.
+        UserError if the pretrained weights are missing, or differ from those in
+        training.
         """
         where = locate(description, folder, source)
         encoder = cls(str(where), **description["options"])
@@ -318,17 +304,9 @@ class PretrainedEncoder(Encoder, family="pretrained"):
 
     @torch.no_grad()
     def prefix(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Run what is frozen at the bottom: the input of layer ``prefix_layers``.
+        """Run the frozen part at the bottom: the input of layer ``prefix_layers``.
 
-        Arguments
-        ---------
-        waveform : (samples,) torch.Tensor
-            16 kHz mono, one utterance.
-
-        Returns
-        -------
-        (frames, width) torch.Tensor
-            For ``forward``, instead of the waveform.
+        (samples,) of one utterance to (frames, width), which ``forward`` takes instead.
         """
         local = self.core.local(waveform)
         counts = torch.tensor([len(local)], device=local.device)
@@ -336,12 +314,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         return self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
 
     def prefix_tensors(self) -> dict[str, torch.Tensor]:
-        """All weights and constants that ``prefix`` may depend on.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-        """
+        """All weights and constants that ``prefix`` may depend on."""
         upper = self.core.transformer_layers[self.prefix_layers :]
         above = {id(tensor) for tensor in [*upper.parameters(), *upper.buffers()]}
         named = [*self.named_parameters(), *self.named_buffers()]
@@ -403,19 +376,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
-    """Group utterances so that little of a group is padding.
-
-    Arguments
-    ---------
-    lengths : sequence of int
-        Length of each utterance.
-    padding : float
-        The largest share of a group that may be padding.
-
-    Returns
-    -------
-    list of list of int
-        Indices of ``lengths``, from the longest on.
+    """Groups of indices, longest first, of which at most a share is padding.
 
     Example
     -------

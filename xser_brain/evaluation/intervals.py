@@ -135,19 +135,10 @@ class Units:
     def contributions(
         self, statistic: Callable[[np.ndarray], np.ndarray]
     ) -> tuple[float, np.ndarray]:
-        """A statistic of all units, and each one's pseudo-value (Tukey 1958).
+        """A statistic of all units, and the (units,) pseudo-values (Tukey 1958).
 
-        Arguments
-        ---------
-        statistic : Callable
-            (..., runs, classes, classes) counts to (...) np.ndarray.
-
-        Returns
-        -------
-        whole : float
-            Of all units.
-        parts : (units,) np.ndarray
-            Their mean is ``whole``, but for the jackknife's bias.
+        Their mean is the statistic, but for the jackknife's bias. It is given as a
+        function of (..., runs, classes, classes) counts to (...).
         """
         total = np.tensordot(self.counts, self.confusions, axes=1)
         whole, without = statistic(total), statistic(total - self.confusions)

@@ -137,21 +137,7 @@ class LastStep(Selection):
 
 
 def selection_of(value: object) -> Selection:
-    """Read what a recipe says below ``selection``.
-
-    Arguments
-    ---------
-    value : str, mapping or Selection
-        ``mean``, ``last``, ``{language: CODE}``, or an object of one's own.
-
-    Returns
-    -------
-    Selection
-
-    Raises
-    ------
-    UserError
-        If it is none of these.
+    """Read ``selection`` of a recipe: mean, last, ``{language: CODE}`` or an object.
 
     Example
     -------
