@@ -95,12 +95,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that can be had without a form.
+    """A file that can be downloaded without a form.
 
     Arguments
     ---------
     url : str
-        Where it lies.
+        Its address.
     sha256_or_md5 : str
         ``sha256:...`` or ``md5:...``; empty if nobody publishes one.
     source : str
@@ -159,7 +159,7 @@ class Corpus:
         merging, for ``check``; the four at least.
     size, speakers : int
         Declared number of utterances (all emotions) and of speakers; 0 speakers if
-        the corpus does not tell who speaks.
+        the corpus does not identify them.
     hours : float
         Declared length.
     parts : bool
@@ -178,7 +178,7 @@ class Corpus:
     missing : str
         What to do where audio is not on disk, shown with the warning.
     downloads : tuple of Download
-        What can be had without a form.
+        What can be downloaded without a form.
     steps : str
         How to get the corpus where there is no free download: a sentence or two.
     """

@@ -1,4 +1,4 @@
-"""Get corpora that can be had without a form, and tell how to get the others.
+"""Get corpora that need no form, and say how to get the others.
 
 Files come through pooch, which checks their checksums; a broken connection is resumed.
 They are gathered in ``<folder>.part`` beside the corpus' folder, unpacked there, walked
@@ -105,7 +105,7 @@ def download_audb(corpus: Corpus, data_root: Path) -> Path:
                 cache_root=str(work / "cache"),
                 num_workers=None,
             )
-        except Exception as error:  # each of its back-ends has its own
+        except Exception as error:  # each back-end has its own errors
             raise UserError(
                 f"audb cannot load {name} {version} ({type(error).__name__}: {error}): "
                 "look at the connection and at `audb.config.REPOSITORIES`"
@@ -169,7 +169,7 @@ def _name(url: str) -> str:
 
 
 class _Resuming:
-    """A downloader for pooch that goes on where the last try stopped.
+    """A downloader for pooch that resumes where the last try stopped.
 
     Arguments
     ---------
@@ -255,7 +255,7 @@ class _Resuming:
         return True
 
     def _save(self, answer, have: int, total: int | None) -> None:
-        """Write a body behind the first ``have`` bytes, with a progress bar."""
+        """Append a body to the first ``have`` bytes, with a progress bar."""
         if total and total - have > shutil.disk_usage(self.part.parent).free:
             reason = f"the disk has no room for {(total - have) / 1e9:.1f} GB"
             raise OSError(errno.ENOSPC, reason, str(self.part))
@@ -269,7 +269,7 @@ class _Resuming:
 
 
 def _tag(headers) -> str:
-    """What tells a file from a later one of the same address; weak tags do not."""
+    """What distinguishes a file from a later one of its address; weak tags do not."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 

@@ -1,4 +1,4 @@
-"""Do the installed packages fit each other? Told in one line, before any is imported.
+"""Do the installed packages fit each other? Said in one line, before any is imported.
 
 pip keeps what each package asks for, unless it is overruled, or a package does not say:
 torchaudio from 2.11 on names no torch, and refuses the wrong one only when imported.

@@ -1,4 +1,4 @@
-"""Locks of the kernel (flock): none outlives the process that holds it."""
+"""Locks of the kernel (flock): they end with the process that holds them."""
 
 import contextlib
 import os

@@ -5,7 +5,7 @@ damaged file that is rejected later moves no other.
 
 ``paper`` rebuilds Table 1 of the paper; what it does not state (which speakers are
 held out) is declared in each corpus' file by one of the functions below.
-``speaker`` serves any corpus that tells who speaks: about 80 / 10 / 10 percent, whole
+``speaker`` serves any corpus with known speakers: about 80 / 10 / 10 percent, whole
 speakers. ``official`` takes the corpus' own parts, and ``none`` makes none: all is train,
 or, in a target corpus, all is tested on.
 """

@@ -429,7 +429,7 @@ def _speech(clip: _Clip, corpus: str, folder: Path, seed: int) -> Speech:
 
 
 def _read_marker(folder: Path) -> dict | None:
-    """What the marker says, or None for a folder that is no stand-in."""
+    """What the marker says, or None for a folder that is not a stand-in."""
     try:
         marker = json.loads((Path(folder) / MARKER).read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Checks of plain data that may come from a stranger: is each value one we expect?"""
+"""Checks of plain data from untrusted files: is each value one we expect?"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ def check(values: object, rules: Mapping, where: str, ignore: bool = False) -> N
     Traceback (most recent call last):
         ...
     data_prep.errors.UserError: config.json: width is -1, which no exported model has: \
-    get the model again
+get the model again
     """
     if not isinstance(values, dict):
         raise UserError(f"{where}: {values!r:.50} stands where a mapping belongs")

@@ -10,7 +10,7 @@ class EmbeddingHead(nn.Module):
     Arguments
     ---------
     layers : int
-        Layers that the encoder hands out; their weights (a softmax) are learned,
+        Layers that the encoder returns; their weights (a softmax) are learned,
         starting equal.
     width : int
         Size of the encoder's utterance vector.

@@ -1,7 +1,7 @@
-"""The recipes that come with the package: where they lie, and how to get at them.
+"""The recipes that come with the package: where they are, and how to copy them.
 
 They are the folder ``recipes`` of the repository, which a wheel holds as
-``xser_brain/recipes_data``. A recipe of one's own may lie anywhere: a piece of
+``xser_brain/recipes_data``. A recipe of one's own may be anywhere: a piece of
 ``common`` that it includes and that is not beside it is taken from here.
 """
 

@@ -56,14 +56,14 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where a model runs, and where its encoder lies."""
+    """Where a model runs, and where its encoder is."""
     parser.add_argument("--device", help="as cpu or cuda:1; default: a GPU if any")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     add_encoder(parser)
 
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
-    """Where the pretrained encoder lies."""
+    """Where the pretrained encoder is."""
     parser.add_argument(
         "--encoder_source",
         metavar="DIR",

@@ -15,9 +15,9 @@ The paper adapts its encoder with LoRA, bottleneck adapters and weight gating (s
 Why no library does this:
 
 * peft 0.21 adapts Whisper and wav2vec 2.0, but not WavLM, whose attention reads
-  ``q_proj.weight`` and never calls the module: peft hands out the frozen weight, so
+  ``q_proj.weight`` and never calls the module: peft returns the frozen weight, so
   that LoRA has no effect there and gets no gradient, without a word. It has neither
-  bottleneck adapters behind a block nor a gate on LoRA.
+  bottleneck adapters after a block nor a gate on LoRA.
 * SpeechBrain 1.1's ``LoRA`` has no ``weight`` and ``bias``, so that WavLM fails, and no
   dropout or merging; its ``HoulsbyAdapterLinear`` does not start as the identity;
   neither has a gate; ``AdaptedModel`` trains with the dropout of frozen layers.
@@ -197,7 +197,7 @@ def adapt(
     ---------
     model_layers : torch.nn.ModuleList
         Layers of wav2vec 2.0, HuBERT, WavLM, data2vec or Whisper, not yet adapted.
-        What lies outside of them is left as it is.
+        What is outside of them stays as it is.
     method : str
         ``frozen``: nothing trains; ``lora`` or ``adapters``: one of the two, ungated;
         ``paper``: both, gated; ``full``: the layers themselves.
@@ -282,7 +282,7 @@ def _insert_lora(layer: nn.Module, targets: Sequence[str], *options) -> None:
 
 
 def _insert_adapter(layer: nn.Module, width: int, gate: bool) -> None:
-    """Put an adapter behind a layer's feed-forward block."""
+    """Put an adapter after a layer's feed-forward block."""
     name = next((n for n in FEED_FORWARD if hasattr(layer, n)), None)
     if name is None:
         raise UserError(

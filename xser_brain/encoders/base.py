@@ -134,7 +134,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Encode to a vector a layer, the mean over frames: (batch, layers, width)."""
+        """One vector per layer, the mean over frames: (batch, layers, width)."""
         return masked_mean(*self.frames(waveforms, lengths))
 
     def describe(self) -> dict:

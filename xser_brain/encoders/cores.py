@@ -1,4 +1,4 @@
-"""The parts of pretrained encoders, so that an utterance does not feel its batch.
+"""The parts of pretrained encoders, so that an utterance does not depend on its batch.
 
 What comes before the transformer runs on each utterance unpadded, the transformer under
 a mask.
@@ -138,7 +138,7 @@ class Wav2Vec2(Core):
 
 
 class _Unpadded(nn.Module):
-    """Run a module on each utterance of a padded batch by itself."""
+    """Run a module on each utterance of a padded batch separately."""
 
     def __init__(self, module: nn.Module):
         super().__init__()

@@ -46,8 +46,8 @@ def find(name: str) -> type["Encoder"]:
     Traceback (most recent call last):
         ...
     data_prep.errors.UserError: the encoder is the class mylab.Own, which is not known \
-    here: import its module before, in Python by `import mylab`, on the command line by \
-    --import=mylab
+here: import its module before, in Python by `import mylab`, on the command line by \
+--import=mylab
     """
     if name in BUILT_IN:
         importlib.import_module(BUILT_IN[name])

@@ -68,7 +68,7 @@ def load(source: str) -> tuple[nn.Module, object | None]:
 
     UserError if there is no such model, or it cannot be reached.
     """
-    # It reports, as if amiss, the decoder's weights that an encoder does not have.
+    # It warns of the decoder's weights, which an encoder does not have.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     known_only = not Path(source).is_dir() and not _hub_answers()
@@ -119,7 +119,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         ``frozen``, ``lora``, ``adapters``, ``paper`` (both, gated; section 2.1) or
         ``full`` (all transformer layers).
     use_layers : str, optional
-        ``all``: hand out every layer, to be weighted; ``last``: only the last, as
+        ``all``: return every layer, to be weighted; ``last``: only the last, as
         the paper does. By default all if frozen, else the last.
     lora_rank, lora_alpha, lora_targets, lora_dropout
         See ``xser_brain.encoders.adapters.adapt``.
@@ -128,14 +128,14 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     adapted_layers : list of int, optional
         Which transformer layers adapt, counted from 0; by default all.
     group_padding : float, optional
-        A batch is run in groups of like length, so that at most this share of a
+        A batch is run in groups of similar length, so that at most this share of a
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
 
     Raises
     ------
     UserError
-        If the model cannot be loaded, is of a family that is not known here, or
+        If the model cannot be loaded, is of an unknown family, or
         cannot be adapted as asked.
     """
 
@@ -202,7 +202,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             layers=adapted_layers,
         )
         self.frozen = not trained
-        # By name: who uses the encoder may freeze all of it.
+        # By name: a caller may freeze the whole encoder.
         self._trained = tuple(trainable(self))
         use_layers = use_layers or ("all" if self.frozen else "last")
         if use_layers not in ("all", "last"):

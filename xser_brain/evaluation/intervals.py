@@ -38,7 +38,7 @@ def mean_interval(
     clustered surveys (Dean & Pagano, Journal of Survey Statistics and Methodology 3,
     2015), with Student's t of the effective number of units,
     (sum of sizes)² / sum of sizes² (Kish 1965), less one. Where all is right, or
-    nothing, there is no spread: the bound is that of Clopper & Pearson 1934, of so many
+    nothing, there is no spread: the bound is that of Clopper & Pearson 1934, of as many
     trials as units (Korn & Graubard, Survey Methodology 24, 1998).
 
     Arguments

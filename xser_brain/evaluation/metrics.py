@@ -44,7 +44,7 @@ def confusion_matrix(
     n_classes : int
         Number of classes.
     units : (utterances,) Sequence[int], optional
-        Unit of each utterance, as its speaker, from 0 on, to count each by itself.
+        Unit of each utterance, as its speaker, from 0 on, to count each separately.
 
     Returns
     -------

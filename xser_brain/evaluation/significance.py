@@ -83,7 +83,7 @@ def compare(
     Raises
     ------
     UserError
-        If the systems have not as many seeds.
+        If the systems differ in their number of seeds.
 
     Example
     -------
@@ -150,7 +150,7 @@ def randomisation_test(
     Raises
     ------
     UserError
-        If the systems have not as many seeds.
+        If the systems differ in their number of seeds.
 
     Example
     -------

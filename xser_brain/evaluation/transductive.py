@@ -43,7 +43,7 @@ def score_run(
     normalise : sequence of str
         ``corpus``, ``speaker`` or both.
     data_root : path, optional
-        Where the corpora lie, if not where they were.
+        Folder of the corpora, if they have moved since training.
     progress : bool
         Whether to show a progress bar.
     **options

@@ -75,9 +75,9 @@ class FeatureCache:
     folder : path
         Where to keep it.
     encoder : Encoder
-        On the device on which it shall run.
+        On the device on which it is to run.
     data_root : str
-        Where the corpora lie.
+        Folder of the corpora.
     kind : str
         ``pooled``: all layers of a frozen encoder, averaged over frames;
         ``frames``: all of its layers and frames; ``prefix``: what the frozen part
@@ -321,7 +321,7 @@ class Variant:
         self.name = digest.hexdigest()[:16]
 
     def __call__(self, waveform: np.ndarray, entry: str) -> np.ndarray:
-        """Change an utterance, by chance that hangs on its entry's name alone."""
+        """Change an utterance, at random, with a seed that its entry's name decides."""
         seed = int.from_bytes(hashlib.sha256(entry.encode()).digest()[:8], "big")
         return self.transform(waveform, np.random.default_rng(seed))
 

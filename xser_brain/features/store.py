@@ -3,7 +3,7 @@
 A folder may serve many runs at once, each with one group of arrays or more::
 
     FOLDER/<key>/about.json         what the arrays of this group are
-    FOLDER/<key>/<na>/<name>.npy    one array, and the CRC-32 of its bytes behind it
+    FOLDER/<key>/<na>/<name>.npy    one array, and then the CRC-32 of its bytes
     FOLDER/<key>.lock               held (shared) by each process that uses the group
     FOLDER/.lock                    held while arrays are evicted
     FOLDER/audio.json               hashes of audio files, as long as they do not change
@@ -270,7 +270,7 @@ class Store:
         self._lock.acquire(SHARED)
 
     def path(self, name: str) -> Path:
-        """Where an array lies, or would."""
+        """The path of an array."""
         return self.folder / name[:2] / f"{name}.npy"
 
     def read(self, name: str, verify: bool = True) -> np.ndarray | None:

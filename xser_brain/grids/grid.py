@@ -191,7 +191,7 @@ def _list(tree: Mapping, key: str, path: Path, default: list | None = None) -> l
 
 
 def _left_out(tree: object, path: Path) -> list[tuple[Path, dict]]:
-    """A recipe a target, each with the corpora to choose from."""
+    """A recipe per target, each with the corpora to choose from."""
     if not isinstance(tree, dict):
         raise UserError(
             f"{path}: leave_one_out must hold {', '.join(LEAVE_ONE_OUT_KEYS)}"

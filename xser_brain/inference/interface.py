@@ -67,7 +67,7 @@ class Posteriors(nn.Module):
 
 
 class FolderPretrainer(Pretrainer):
-    """Fill the modules of ``hyperparams.yaml`` from the folder that it lies in.
+    """Fill the modules of ``hyperparams.yaml`` from the folder that it is in.
 
     Arguments
     ---------

@@ -154,7 +154,7 @@ def _figures(result: dict, standin: bool) -> list[EvalResult]:
 
 
 def language_name(code: str) -> str:
-    """A language in English, by its ISO 639-1 code; an unknown code stays as it is."""
+    """A language in English, by its ISO 639-1 code; an unknown code is capitalised."""
     return LANGUAGES.get(code, code).title()
 
 

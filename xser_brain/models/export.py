@@ -1,7 +1,7 @@
 """What a run leaves for others: ``model/``, which loads without the run.
 
 ``model.safetensors`` holds what was trained; the pretrained encoder is named, with its
-revision and the hash of its weights, or lies in ``encoder/``. ``config.json`` is all that
+revision and the hash of its weights, or is in ``encoder/``. ``config.json`` is all that
 is needed to build the model, ``README.md`` its card, and with ``hyperparams.yaml``
 SpeechBrain's ``EncoderClassifier.from_hparams`` loads the same model.
 """

@@ -110,6 +110,6 @@ def latex_text(text: str) -> str:
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A whole document that compiles by itself."""
+    """A whole document that compiles on its own."""
     body = "\n\n".join(table.latex() for table in tables)
     return f"{PREAMBLE}{body}\n\\end{{document}}\n"

@@ -303,7 +303,7 @@ def _is_block(node: object) -> bool:
 
 
 def _override(tree: CommentedMap, key: str, value: object, recipe: Path) -> str:
-    """Set a key, alone or with the path to it, to what is given; its whole path."""
+    """Set a key, alone or with the path to it, to a value; its whole path."""
     if "." in key:
         *path, name = key.split(".")
         blocks = [name for name in tree if isinstance(tree[name], Mapping)]
@@ -338,7 +338,7 @@ def _override(tree: CommentedMap, key: str, value: object, recipe: Path) -> str:
 
 
 def _inside(tree: CommentedMap, path: Sequence[str]) -> object:
-    """What lies at the end of a path, None where there is nothing."""
+    """What is at the end of a path, None where there is nothing."""
     node = tree
     for part in path:
         node = _opened(node, part) if isinstance(node, Mapping) else None

@@ -50,7 +50,7 @@ class Validation:
 class Selection:
     """Keep the checkpoint of the highest score; by default the mean UAR over languages.
 
-    Subclass it and write ``score``, and ``divide`` if other utterances shall judge.
+    Subclass it and write ``score``, and ``divide`` to judge by other utterances.
     """
 
     stops_early = True  # whether a run ends after ``patience`` validations without gain

@@ -21,10 +21,11 @@ THICK = 0.72  # of a bar, of the room for one
 
 @styled
 def draw_probes(rows: Sequence[dict], title: str) -> Figure | None:
-    """Draw what linear probes read: a panel a probe, a bar a system; None without rows.
+    """Draw what linear probes read: a panel per probe, a bar per system.
 
     Bars are means over seeds, dots are seeds, and a line across a bar is chance. Only
-    zero-shot systems are shown: the others are trained on another language.
+    zero-shot systems are shown: the others are trained on another language. None
+    without rows.
     """
     cells: dict[tuple[str, str], dict[str, list[dict]]] = {}
     for row in rows:

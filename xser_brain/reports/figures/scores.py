@@ -36,7 +36,10 @@ def uar_rows(scores: Sequence[Score]) -> list[dict]:
 
 @styled
 def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
-    """Draw UAR and its interval: a panel a setting, a line a system; None if empty."""
+    """Draw UAR and its interval: a panel per setting, a line per system.
+
+    None without rows, which are those of ``uar_rows``.
+    """
     if not rows:
         return None
     settings = [*dict.fromkeys(row["setting"] for row in rows)]
