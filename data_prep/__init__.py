@@ -1,4 +1,4 @@
-"""Emotional speech corpora to manifests: one file a corpus, one format for all.
+"""Emotional speech corpora to manifests: one file per corpus, one format for all.
 
 Knows no model and imports no torch; ``python -m data_prep --help`` lists what it does.
 """

@@ -33,18 +33,18 @@ FIELDS = (
 
 
 def corpus_table(data_root: Path | None = None) -> list[dict]:
-    """Tell what corpora there are, as declared in their files.
+    """List the corpora, as declared in their files.
 
     Arguments
     ---------
     data_root : Path, optional
-        If given, a column ``on_disk`` tells whether the corpus' folder is there.
+        If given, a column ``on_disk`` says whether the corpus' folder is there.
 
     Returns
     -------
     list of dict
-        One a corpus, with the keys ``FIELDS``; what is not known is empty, and so are
-        the speakers of a corpus that does not tell who speaks.
+        One per corpus, with the keys ``FIELDS``; what is not known is empty, and so are
+        the speakers of a corpus that does not identify them.
 
     Example
     -------
@@ -132,7 +132,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 
 def _prepare_all(data_root: Path, run: Callable[[corpus.Corpus], Path]) -> None:
-    """Prepare what is there; what goes wrong with one corpus stops no other."""
+    """Prepare what is there; a mistake in one corpus does not stop the others."""
     _warn()
     there = [c for c in corpus.registry().values() if c.locate(data_root).is_dir()]
     if not there:
@@ -192,7 +192,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _show(lines: Iterable[str]) -> int:
-    """Print lines; tell how many."""
+    """Print lines, and return how many."""
     number = 0
     for number, line in enumerate(lines, 1):  # noqa: B007
         print(line)
@@ -379,18 +379,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command.
-
-    Arguments
-    ---------
-    argv : list of str, optional
-        The arguments; by default those of the process.
-
-    Returns
-    -------
-    int
-        0, or 2 after a mistake that the user can mend.
-    """
+    """Run a command; 0, or 2 after a mistake that the user can mend."""
     commands = parser()
     args = commands.parse_args(argv)
     if getattr(args, "all", False) and not args.data_root:

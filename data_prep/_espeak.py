@@ -5,7 +5,7 @@ one clip to the next, even through ``espeak_Terminate``. Here a helper process l
 initialises the library once and forks for every clip, so that each starts from the
 same state and from its own seed, whatever was said before it. ``render`` starts the
 helper, which is this module run as a program: clips as JSON on stdin, the library's
-version and then one line a clip on stdout.
+version and then one line per clip on stdout.
 
 The library and its voices come with the package ``espeakng-loader``, of the extra
 ``demo``. Resampling is done in the Fourier domain together with the spectral tilt, by
@@ -83,24 +83,9 @@ class Speech:
 
 
 def render(clips: Sequence[Speech], progress: bool = False) -> str:
-    """Write every clip as 16-bit wav, on all cores.
+    """Write every clip as 16-bit wav, on all cores; return the version of espeak-ng.
 
-    Arguments
-    ---------
-    clips : sequence of Speech
-        What to say, how, and where to.
-    progress : bool
-        Show a progress bar.
-
-    Returns
-    -------
-    version : str
-        That of espeak-ng.
-
-    Raises
-    ------
-    UserError
-        If espeak-ng is not installed or the system cannot fork.
+    UserError if espeak-ng is not installed or the system cannot fork.
     """
     if importlib.util.find_spec("espeakng_loader") is None:
         raise UserError(

@@ -95,12 +95,12 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that can be had without a form.
+    """A file that can be downloaded without a form.
 
     Arguments
     ---------
     url : str
-        Where it lies.
+        Its address.
     sha256_or_md5 : str
         ``sha256:...`` or ``md5:...``; empty if nobody publishes one.
     source : str
@@ -159,7 +159,7 @@ class Corpus:
         merging, for ``check``; the four at least.
     size, speakers : int
         Declared number of utterances (all emotions) and of speakers; 0 speakers if
-        the corpus does not tell who speaks.
+        the corpus does not identify them.
     hours : float
         Declared length.
     parts : bool
@@ -178,7 +178,7 @@ class Corpus:
     missing : str
         What to do where audio is not on disk, shown with the warning.
     downloads : tuple of Download
-        What can be had without a form.
+        What can be downloaded without a form.
     steps : str
         How to get the corpus where there is no free download: a sentence or two.
     """
@@ -252,28 +252,12 @@ class Corpus:
 
 
 def registry() -> dict[str, Corpus]:
-    """All corpora by name, from the modules of ``data_prep.corpora``.
-
-    Returns
-    -------
-    dict
-
-    Example
-    -------
-    >>> registry()["emodb"].language
-    'de'
-    """
+    """All corpora by name, from the modules of ``data_prep.corpora``."""
     return _read_modules()[0]
 
 
 def unusable_files() -> dict[str, str]:
-    """What is wrong with files in the folder of one's own (see ``data_prep.corpora``).
-
-    Returns
-    -------
-    dict
-        By the name of the corpus: a line with the file, its fault and how to mend it.
-    """
+    """By corpus name: a line on what is wrong with its file in one's own folder."""
     return _read_modules()[1]
 
 
@@ -307,22 +291,7 @@ def _declared(module_name: str) -> dict[str, Corpus]:
 
 
 def get(name: str) -> Corpus:
-    """Look a corpus up.
-
-    Arguments
-    ---------
-    name : str
-        Registry name.
-
-    Returns
-    -------
-    Corpus
-
-    Raises
-    ------
-    UserError
-        If there is none of that name (names the nearest), or its file cannot be used.
-    """
+    """The corpus of that name; UserError, naming the nearest, if there is none."""
     known, wrong = registry(), unusable_files()
     if name in wrong:
         raise UserError(wrong[name])
@@ -342,7 +311,7 @@ def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
     Arguments
     ---------
     folder : Path
-        Where to look.
+        Where to look; UserError if a folder in it cannot be read.
     suffixes : collection of str
         The kinds, in lower case.
 
@@ -350,11 +319,6 @@ def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
     -------
     iterator of (str, str)
         Path below ``folder`` with forward slashes, and file name without suffix.
-
-    Raises
-    ------
-    UserError
-        If a folder cannot be read.
     """
 
     def refuse(error: OSError) -> None:
@@ -379,15 +343,7 @@ def audio_files(folder: Path) -> Iterator[tuple[str, str]]:
 def clips(folder: Path) -> Iterator[tuple[str, str]]:
     """All audio and video files below a folder; a video and its .wav are one clip.
 
-    Arguments
-    ---------
-    folder : Path
-        Where to look.
-
-    Returns
-    -------
-    iterator of (str, str)
-        ``Utterance.path``, and ``Utterance.media`` (empty for a plain audio file).
+    Yields ``Utterance.path`` and ``Utterance.media`` (empty for a plain audio file).
     """
     found = [
         (path, *os.path.splitext(path))
@@ -405,22 +361,7 @@ def clips(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def by_name(found: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Index audio files by their name, for corpora whose label files name them.
-
-    Arguments
-    ---------
-    found : iterable of (str, str)
-        As from ``audio_files``.
-
-    Returns
-    -------
-    dict
-        File name without suffix to path.
-
-    Raises
-    ------
-    UserError
-        If two files share a name.
+    """Path by file name, of pairs from ``audio_files``; UserError if two share a name.
 
     Example
     -------
@@ -436,19 +377,7 @@ def by_name(found: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def find(folder: Path, name: str) -> list[Path]:
-    """Files of that name in a folder or up to two levels below, the nearest first.
-
-    Arguments
-    ---------
-    folder : Path
-        Where to look.
-    name : str
-        File name.
-
-    Returns
-    -------
-    list of Path
-    """
+    """Files of that name in a folder or up to two levels below, the nearest first."""
     return [
         path
         for level in ("", "*/", "*/*/")
@@ -458,18 +387,7 @@ def find(folder: Path, name: str) -> list[Path]:
 
 
 def read_text(path: Path, fallback: str) -> str:
-    """Read a text file of uncertain encoding.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-    fallback : str
-        Encoding to assume where it is neither UTF-16 nor UTF-8.
-
-    Returns
-    -------
-    str
+    """Read a text file in UTF-16 or UTF-8, or else in the encoding ``fallback``.
 
     Example
     -------
@@ -499,22 +417,13 @@ def read_table(
     Arguments
     ---------
     path : Path
-        The file.
+        The file; UserError if it is not a table.
     columns : collection of str
-        The columns it must have.
+        The columns it must have; UserError if one is missing.
     delimiter : str
         Between values; those of a tab-separated file are never quoted.
     fallback : str
         As for ``read_text``.
-
-    Returns
-    -------
-    iterator of dict
-
-    Raises
-    ------
-    UserError
-        If it is no table, or lacks a column.
     """
     quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
     stream = io.StringIO(read_text(path, fallback), newline="")
@@ -534,21 +443,9 @@ def read_table(
 def match_files(
     folder: Path, pattern: str, on: str = "stem"
 ) -> Iterator[tuple[str, re.Match] | Rejected]:
-    """Audio files whose name fits a pattern; the others come as rejections.
+    """Audio files by a regular expression that the whole stem (or path) must match.
 
-    Arguments
-    ---------
-    folder : Path
-        Where to look.
-    pattern : str
-        Regular expression that the whole stem (or path) must match.
-    on : str
-        ``stem`` or ``path``.
-
-    Returns
-    -------
-    iterator
-        (path, match) or Rejected.
+    Yields (path, match), or Rejected where it does not. ``on`` is ``stem`` or ``path``.
     """
     # Else ſ and ı would pass for s and i, which no map knows.
     compiled = re.compile(pattern, re.IGNORECASE | re.ASCII)

@@ -1,4 +1,4 @@
-"""Get corpora that can be had without a form, and tell how to get the others.
+"""Get corpora that need no form, and say how to get the others.
 
 Files come through pooch, which checks their checksums; a broken connection is resumed.
 They are gathered in ``<folder>.part`` beside the corpus' folder, unpacked there, walked
@@ -50,27 +50,11 @@ AUDB = {
 
 
 def download(corpus: Corpus, data_root: Path) -> Path:
-    """Get a corpus, unless it is there already.
+    """Get a corpus, unless it is there already, and return its folder.
 
     A single archive is unpacked as it is; where there are several, each into a folder
-    of its name.
-
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration.
-    data_root : Path
-        Where the corpora lie, one folder each.
-
-    Returns
-    -------
-    Path
-        The corpus' folder.
-
-    Raises
-    ------
-    UserError
-        If it is not free to download, cannot be reached, or is not what it should be.
+    of its name. UserError if the corpus is not free to download, cannot be reached, or
+    is not what it should be.
     """
     folder = _folder(corpus, data_root)
     if _is_there(corpus, folder):
@@ -96,24 +80,10 @@ def download(corpus: Corpus, data_root: Path) -> Path:
 
 
 def download_audb(corpus: Corpus, data_root: Path) -> Path:
-    """Get a corpus from audEERING's repository by ``audb``, unless it is there already.
+    """Get a corpus of ``AUDB`` from audEERING's repository, and return its folder.
 
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration; one of those in ``AUDB``.
-    data_root : Path
-        Where the corpora lie, one folder each.
-
-    Returns
-    -------
-    Path
-        The corpus' folder.
-
-    Raises
-    ------
-    UserError
-        If there is no such database, or it cannot be loaded.
+    Nothing is loaded if it is there already. UserError if there is no such database, or
+    it cannot be loaded.
     """
     folder = _folder(corpus, data_root)
     if _is_there(corpus, folder):
@@ -135,7 +105,7 @@ def download_audb(corpus: Corpus, data_root: Path) -> Path:
                 cache_root=str(work / "cache"),
                 num_workers=None,
             )
-        except Exception as error:  # each of its back-ends has its own
+        except Exception as error:  # each back-end has its own errors
             raise UserError(
                 f"audb cannot load {name} {version} ({type(error).__name__}: {error}): "
                 "look at the connection and at `audb.config.REPOSITORIES`"
@@ -145,15 +115,6 @@ def download_audb(corpus: Corpus, data_root: Path) -> Path:
 
 def how_to_get(corpus: Corpus) -> str:
     """What to do for a corpus that is not free to download.
-
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -169,24 +130,11 @@ def how_to_get(corpus: Corpus) -> str:
 
 
 def fetch(item: Download, folder: Path) -> Path:
-    """Get one file and check it; go on with what another try left in the folder.
+    """Download one file and check it, and return its path.
 
-    Arguments
-    ---------
-    item : Download
-        What to get.
-    folder : Path
-        Where to put it; what has come so far has the suffix ``.part``.
-
-    Returns
-    -------
-    Path
-        The file, whole.
-
-    Raises
-    ------
-    UserError
-        If it cannot be reached, is another one than documented, or has no room.
+    A download that was cut off is resumed from the file with the suffix ``.part``.
+    UserError if the file cannot be reached, is not the documented one, or does not fit
+    on the disk.
     """
     pooch = require("pooch", "download")
     pooch.get_logger().setLevel(logging.WARNING)
@@ -221,7 +169,7 @@ def _name(url: str) -> str:
 
 
 class _Resuming:
-    """A downloader for pooch that goes on where the last try stopped.
+    """A downloader for pooch that resumes where the last try stopped.
 
     Arguments
     ---------
@@ -307,7 +255,7 @@ class _Resuming:
         return True
 
     def _save(self, answer, have: int, total: int | None) -> None:
-        """Write a body behind the first ``have`` bytes, with a progress bar."""
+        """Append a body to the first ``have`` bytes, with a progress bar."""
         if total and total - have > shutil.disk_usage(self.part.parent).free:
             reason = f"the disk has no room for {(total - have) / 1e9:.1f} GB"
             raise OSError(errno.ENOSPC, reason, str(self.part))
@@ -321,7 +269,7 @@ class _Resuming:
 
 
 def _tag(headers) -> str:
-    """What tells a file from a later one of the same address; weak tags do not."""
+    """What distinguishes a file from a later one of its address; weak tags do not."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
@@ -399,19 +347,7 @@ def _tidy(work: Path, fresh: Path) -> None:
 def command(corpus: Corpus, data_root: Path, from_audb: bool = False) -> None:
     """Run ``python -m data_prep download``: get a corpus, or print how to.
 
-    Arguments
-    ---------
-    corpus : Corpus
-        Its declaration.
-    data_root : Path
-        Where the corpora lie, one folder each.
-    from_audb : bool
-        Use ``audb`` instead of the corpus' own addresses.
-
-    Raises
-    ------
-    UserError
-        As ``download`` and ``download_audb``.
+    With ``from_audb``, by ``audb`` instead of the corpus' own addresses.
     """
     if from_audb:
         print(f"corpus: {download_audb(corpus, data_root)}")

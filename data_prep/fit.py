@@ -1,4 +1,4 @@
-"""Do the installed packages fit each other? Told in one line, before any is imported.
+"""Do the installed packages fit each other? Said in one line, before any is imported.
 
 pip keeps what each package asks for, unless it is overruled, or a package does not say:
 torchaudio from 2.11 on names no torch, and refuses the wrong one only when imported.
@@ -24,13 +24,7 @@ TESTED = Path(__file__).resolve().parents[1] / "constraints.txt"
 
 
 def require() -> None:
-    """End the process with code 2 and one line if installed packages do not fit.
-
-    Raises
-    ------
-    SystemExit
-        If so; the line on stderr names both packages and the command that mends it.
-    """
+    """End with code 2 if packages do not fit, and say on stderr how to mend it."""
     if misfit := next(misfits(), None):
         print(f"error: {misfit}", file=sys.stderr)
         raise SystemExit(2)
@@ -39,12 +33,8 @@ def require() -> None:
 def misfits() -> Iterator[str]:
     """What does not fit: our requirements, what these ask of each other, and CUDA.
 
-    Packages that are not installed are nobody's misfit: not everyone needs all.
-
-    Yields
-    ------
-    str
-        One line for each pair.
+    Yields one line for each pair. Packages that are not installed are passed over: not
+    everyone needs all.
     """
     ours = _installed(OURS)
     direct = {_name(line): line for line in ours.requires} if ours else {}

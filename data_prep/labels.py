@@ -11,7 +11,7 @@ from data_prep.errors import UserError
 
 @contextlib.contextmanager
 def read_json(path: Path, lines: bool = False) -> Iterator[Any]:
-    """Read a label file; what its reader then looks for in vain counts as damage.
+    """Read a label file; a key that its reader does not find counts as damage.
 
     Arguments
     ---------
@@ -28,7 +28,7 @@ def read_json(path: Path, lines: bool = False) -> Iterator[Any]:
     Raises
     ------
     UserError
-        If the file is no JSON, or is not built as the body expects.
+        If the file is not JSON, or is not built as the body expects.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""Locks of the kernel (flock): none outlives the process that holds it."""
+"""Locks of the kernel (flock): they end with the process that holds them."""
 
 import contextlib
 import os
@@ -41,17 +41,9 @@ class Lock:
             self.close = weakref.finalize(self, os.close, self._descriptor)
 
     def acquire(self, mode: int) -> bool:
-        """Ask for the lock.
+        """Take the lock if possible, and return whether it was taken.
 
-        Arguments
-        ---------
-        mode : int
-            ``SHARED`` or ``ALONE``; with ``| AT_ONCE`` without waiting.
-
-        Returns
-        -------
-        bool
-            Whether it was given.
+        ``mode`` is ``SHARED`` or ``ALONE``; with ``| AT_ONCE`` without waiting.
         """
         try:
             fcntl.flock(self._descriptor, mode)

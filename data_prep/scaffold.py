@@ -39,7 +39,7 @@ def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
     language : str
         ISO 639-1 code, if it is known already.
     root : Path
-        The checkout of the project; if it is none, the files go to ``own_folder``.
+        The checkout of the project; if it is not one, the files go to ``own_folder``.
 
     Returns
     -------

@@ -5,7 +5,7 @@ damaged file that is rejected later moves no other.
 
 ``paper`` rebuilds Table 1 of the paper; what it does not state (which speakers are
 held out) is declared in each corpus' file by one of the functions below.
-``speaker`` serves any corpus that tells who speaks: about 80 / 10 / 10 percent, whole
+``speaker`` serves any corpus with known speakers: about 80 / 10 / 10 percent, whole
 speakers. ``official`` takes the corpus' own parts, and ``none`` makes none: all is train,
 or, in a target corpus, all is tested on.
 """
@@ -25,35 +25,14 @@ MOST = 3  # times as much may be held out, to have all emotions in a part
 
 
 def official(utterances: Sequence[Utterance]) -> Assignment:
-    """Take the corpus' own parts.
-
-    Arguments
-    ---------
-    utterances : sequence of Utterance
-        With ``split`` filled in.
-
-    Returns
-    -------
-    dict
-        Utterance id to split.
-    """
+    """Take the corpus' own parts: ``split`` of each utterance by its ID."""
     return {utterance.id: utterance.split for utterance in utterances}
 
 
 def hold_out(
     valid: Collection[str], test: Collection[str]
 ) -> Callable[[Sequence[Utterance]], Assignment]:
-    """Hold named speakers out.
-
-    Arguments
-    ---------
-    valid, test : collection of str
-        Speakers of either part; all others train.
-
-    Returns
-    -------
-    callable
-        From utterances to an assignment.
+    """A split that holds named speakers out; all others train.
 
     Example
     -------
@@ -69,20 +48,10 @@ def hold_out(
 
 
 def halve(speakers: Collection[str]) -> Callable[[Sequence[Utterance]], Assignment]:
-    """Share the utterances of named speakers between valid and test.
+    """A split that shares the utterances of named speakers between valid and test.
 
     Per emotion, in the order of their ids: the first half (rounded down) is valid,
     the rest test. All other speakers train.
-
-    Arguments
-    ---------
-    speakers : collection of str
-        The speakers that valid and test share.
-
-    Returns
-    -------
-    callable
-        From utterances to an assignment.
 
     Example
     -------
@@ -168,17 +137,7 @@ def by_speaker(utterances: Sequence[Utterance], corpus: Corpus) -> Assignment:
     joins. With two speakers one trains and the other is halved; with one, or none
     known, all is train. Utterances of unknown speakers always train.
 
-    Arguments
-    ---------
-    utterances : sequence of Utterance
-        The corpus.
-    corpus : Corpus
-        Says which labels are of the four emotions, and what to keep whole.
-
-    Returns
-    -------
-    dict
-        Utterance id to split.
+    The corpus says which labels are of the four emotions, and what to keep whole.
     """
 
     def group(item: Utterance) -> str:
@@ -227,26 +186,9 @@ def _smallest(names: Sequence[str], cells: dict[str, Counter]) -> str:
 
 
 def split(utterances: Sequence[Utterance], corpus: Corpus, policy: str) -> Assignment:
-    """Assign every utterance to train, valid or test.
+    """Assign every utterance to train, valid or test, by one of ``POLICIES``.
 
-    Arguments
-    ---------
-    utterances : sequence of Utterance
-        The corpus.
-    corpus : Corpus
-        Its declaration.
-    policy : str
-        One of ``POLICIES``.
-
-    Returns
-    -------
-    dict
-        Utterance id to split.
-
-    Raises
-    ------
-    UserError
-        If the corpus cannot be split so, or the paper's counts are not met.
+    UserError if the corpus cannot be split so, or the paper's counts are not met.
     """
     others = [name for name in corpus.policies if name != "none"] or ["none"]
     if policy not in corpus.policies:
@@ -270,25 +212,7 @@ def split(utterances: Sequence[Utterance], corpus: Corpus, policy: str) -> Assig
 def is_speaker_disjoint(
     utterances: Sequence[Utterance], assignment: Assignment
 ) -> bool | None:
-    """Whether train shares no speaker with valid and test; None if nobody is known.
-
-    Arguments
-    ---------
-    utterances : sequence of Utterance
-        The corpus.
-    assignment : dict
-        Utterance id to split.
-
-    Returns
-    -------
-    bool, optional
-
-    Example
-    -------
-    >>> pair = [Utterance("a", "a.wav", "12", "joy"), Utterance("b", "b.wav", "12", "joy")]
-    >>> is_speaker_disjoint(pair, {"a": "train", "b": "test"})
-    False
-    """
+    """Whether train shares no speaker with valid or test; None if none is known."""
     known = any(item.speaker for item in utterances)
     return not _shared_speakers(utterances, assignment) if known else None
 

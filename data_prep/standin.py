@@ -429,7 +429,7 @@ def _speech(clip: _Clip, corpus: str, folder: Path, seed: int) -> Speech:
 
 
 def _read_marker(folder: Path) -> dict | None:
-    """What the marker says, or None for a folder that is no stand-in."""
+    """What the marker says, or None for a folder that is not a stand-in."""
     try:
         marker = json.loads((Path(folder) / MARKER).read_text("utf-8"))
     except (OSError, ValueError):
@@ -438,22 +438,7 @@ def _read_marker(folder: Path) -> dict | None:
 
 
 def is_standin(folder: Path) -> bool:
-    """Whether a folder holds a complete stand-in rather than a real corpus.
-
-    Arguments
-    ---------
-    folder : Path
-        A corpus' folder; need not exist.
-
-    Returns
-    -------
-    bool
-
-    Example
-    -------
-    >>> is_standin(Path("/no/such/folder"))
-    False
-    """
+    """Whether a folder holds a complete stand-in rather than a real corpus."""
     return _read_marker(folder) is not None
 
 

@@ -45,7 +45,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str):
-    """Import what is asked for: torch takes seconds, and a help text needs none."""
+    """Import a name when it is used: torch takes seconds, and a help text needs none."""
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOME[name]), name)

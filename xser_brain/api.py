@@ -38,11 +38,6 @@ def train(
     Path
         The run's folder; ``Classifier.from_pretrained`` takes it.
 
-    Raises
-    ------
-    UserError
-        On any mistake that can be mended.
-
     Example
     -------
     >>> setting = Setting(("ravdess",), ("urdu",), "emodb")

@@ -1,4 +1,4 @@
-"""Checks of plain data that may come from a stranger: is each value one we expect?"""
+"""Checks of plain data from untrusted files: is each value one we expect?"""
 
 import re
 from collections.abc import Callable, Mapping
@@ -61,14 +61,9 @@ def check(values: object, rules: Mapping, where: str, ignore: bool = False) -> N
     rules : mapping
         By key a check, or a mapping of rules for a mapping.
     where : str
-        For the message.
+        For the UserError on the first value that is missing or not allowed.
     ignore : bool
         Whether keys without a rule are allowed.
-
-    Raises
-    ------
-    UserError
-        On the first value that is missing or not allowed.
 
     Example
     -------

@@ -10,7 +10,7 @@ class EmbeddingHead(nn.Module):
     Arguments
     ---------
     layers : int
-        Layers that the encoder hands out; their weights (a softmax) are learned,
+        Layers that the encoder returns; their weights (a softmax) are learned,
         starting equal.
     width : int
         Size of the encoder's utterance vector.
@@ -47,17 +47,7 @@ class EmbeddingHead(nn.Module):
         )
 
     def forward(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Embed utterances.
-
-        Arguments
-        ---------
-        pooled : (batch, layers, width) torch.Tensor
-            What an encoder returns.
-
-        Returns
-        -------
-        (batch, width) torch.Tensor
-        """
+        """Embed utterances: (batch, layers, width) of an encoder to (batch, width)."""
         if self.layer_weights is None:
             vector = pooled[:, 0]
         else:

@@ -8,27 +8,9 @@ from data_prep.errors import UserError
 def number(
     name: str, value: object, least: float = 0.0, whole: bool = False, most=math.inf
 ) -> float | int:
-    """Check a number.
+    """Check a number, and return it as an int if it must be ``whole``, else as a float.
 
-    Arguments
-    ---------
-    name : str
-        Named in the message.
-    value : object
-        To be checked.
-    least, most : float
-        The range that makes sense.
-    whole : bool
-        Whether it must be a whole number.
-
-    Returns
-    -------
-    int if ``whole``, else float
-
-    Raises
-    ------
-    UserError
-        If it is not such a number.
+    ``least`` and ``most`` are the range that makes sense; the UserError has ``name``.
 
     Example
     -------

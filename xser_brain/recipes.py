@@ -1,7 +1,7 @@
-"""The recipes that come with the package: where they lie, and how to get at them.
+"""The recipes that come with the package: where they are, and how to copy them.
 
 They are the folder ``recipes`` of the repository, which a wheel holds as
-``xser_brain/recipes_data``. A recipe of one's own may lie anywhere: a piece of
+``xser_brain/recipes_data``. A recipe of one's own may be anywhere: a piece of
 ``common`` that it includes and that is not beside it is taken from here.
 """
 
@@ -18,17 +18,7 @@ SUFFIXES = (".yaml", ".py", ".md")
 
 
 def folder() -> Path:
-    """Where the recipes of the package lie.
-
-    Returns
-    -------
-    Path
-
-    Example
-    -------
-    >>> (folder() / "common/run.yaml").is_file()
-    True
-    """
+    """Where the recipes of the package are, installed or in a checkout."""
     here = Path(__file__).resolve().parent
     installed = here / "recipes_data"
     return installed if installed.is_dir() else here.parent / "recipes"
@@ -37,24 +27,7 @@ def folder() -> Path:
 def find(path: str | Path, start: Path = Path()) -> Path:
     """Find a recipe or a grid: from ``start``, else among those of the package.
 
-    Arguments
-    ---------
-    path : path
-        Its ``.yaml`` may be left out.
-    start : Path
-        Where a relative path goes from first; by default the current folder.
-
-    Returns
-    -------
-    Path
-        As given, if there is none.
-
-    Example
-    -------
-    >>> find("en_de/hparams/iemocap_to_emodb").name
-    'iemocap_to_emodb.yaml'
-    >>> find("en_de/hparams/nothing.yaml").as_posix()
-    'en_de/hparams/nothing.yaml'
+    Its ``.yaml`` may be left out. The path as given, if there is none.
     """
     for base in (start, folder()):
         for name in (path, f"{path}.yaml"):
@@ -64,43 +37,12 @@ def find(path: str | Path, start: Path = Path()) -> Path:
 
 
 def find_piece(path: Path) -> Path:
-    """Find a piece: where a recipe has it, else in ``common`` of the package.
-
-    Arguments
-    ---------
-    path : Path
-        Where the recipe has it.
-
-    Returns
-    -------
-    Path
-        As given, if there is none.
-
-    Example
-    -------
-    >>> find_piece(Path("mine/common/run.yaml")) == folder() / "common/run.yaml"
-    True
-    """
+    """The path of a piece: where a recipe has it, else in ``common`` of the package."""
     return next((place for place in _places(path) if place.is_file()), path)
 
 
 def pieces_beside(path: Path) -> list[str]:
-    """Name the pieces that could stand in for one, as encoders for an encoder.
-
-    Arguments
-    ---------
-    path : Path
-        Where a recipe has it.
-
-    Returns
-    -------
-    list of str
-
-    Example
-    -------
-    >>> "whisper" in pieces_beside(Path("mine/common/encoders/x.yaml"))
-    True
-    """
+    """Names of the pieces that could replace one, as encoders an encoder."""
     found = (place.parent.glob("*.yaml") for place in _places(path))
     return sorted({piece.stem for pieces in found for piece in pieces})
 
@@ -123,7 +65,7 @@ def _files(top: Path) -> list[Path]:
 
 
 def listed() -> tuple[list[dict[str, str]], list[str]]:
-    """Tell what recipes come with the package.
+    """The recipes that come with the package.
 
     Returns
     -------
@@ -167,25 +109,11 @@ def _names(tree: Mapping, key: str) -> str:
 
 
 def copy(target: Path, chosen: Sequence[str] = ()) -> list[Path]:
-    """Hand recipes out, to be changed.
+    """Copy recipes to a folder, to be changed, and return what was written.
 
-    Arguments
-    ---------
-    target : Path
-        The folder to copy them to; it is made.
-    chosen : sequence of str
-        Files or folders of the recipes; a recipe's ``train.py`` and ``README.md`` come
-        with it. By default all there are.
-
-    Returns
-    -------
-    list of Path
-        What was written.
-
-    Raises
-    ------
-    UserError
-        If there is no such recipe, or a file is there already, with another content.
+    ``chosen`` are files or folders of the recipes; a recipe's ``train.py`` and
+    ``README.md`` come with it. By default all. UserError if there is no such recipe, or
+    a file with another content is there already.
     """
     top = folder()
     files = _chosen(top, chosen) if chosen else _files(top)

@@ -10,19 +10,9 @@ VARIABLE = "XSER_CORPORA"
 
 
 def own_folder() -> Path | None:
-    """The folder of corpora of one's own: ``$XSER_CORPORA``, or ``~/.xser/corpora``.
+    """The folder of one's own corpora: ``$XSER_CORPORA``, or ``~/.xser/corpora``.
 
-    Never the current folder: no code must run because somebody stands beside it.
-
-    Returns
-    -------
-    Path or None
-        None for an account without a home.
-
-    Example
-    -------
-    >>> own_folder().is_absolute()
-    True
+    Never the current folder, whose code must not run unasked. None without a home.
     """
     folder = os.environ.get(VARIABLE) or os.path.expanduser("~/.xser/corpora")
     return None if folder.startswith("~") else Path(folder).absolute()

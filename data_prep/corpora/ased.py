@@ -17,7 +17,7 @@ a sixth label of it). Five files, each of another speaker (09, 15, 21, 23, 25), 
 other gender than all others of that speaker; which code is wrong is not known, and both
 stay as they are.
 
-Split: none in the paper. The dialects are not told.
+Split: none in the paper. The dialects are not given.
 """
 
 import re

@@ -2,8 +2,8 @@
 
 Sounds from films, television, YouTube and sound libraries, in thirteen emotions, 16 kHz
 mono: 13,964 files, most of them laughter, crying, screams and the like. Here the speech
-of the three languages that the names tell: Chinese (``asvpesd``), English
-(``asvpesd_en``) and French (``asvpesd_fr``); they lie in one folder, and each passes
+of the three languages that the names give: Chinese (``asvpesd``), English
+(``asvpesd_en``) and French (``asvpesd_fr``); they are in one folder, and each passes
 over the others' files. One corpus of many languages could not be used zero-shot: nobody
 could tell that the target's language was not trained on.
 
@@ -21,7 +21,7 @@ Russian and others), likeness to other sounds. More numbers may follow; a last 7
 noise, a last 66 mixed voices. ``Bonus`` holds more of the same, babies mostly.
 
 Quirks: names have 8 to 12 numbers, a few a blank (``14 -01``). Speech without a
-language or of other codes (00, 03, 05, ...) is rejected, as is what is no speech. An
+language or of other codes (00, 03, 05, ...) is rejected, as is what is not speech. An
 actor's number is the corpus' own, yet no proven identity: 89 of 129 have speech in more
 than one language. For the same reason none of these corpora should be the target of a
 model that was trained on another of them. Mixed voices, and actor 00, who is of all

@@ -1,6 +1,6 @@
 """BanglaSER, a speech emotion recognition dataset for Bangla.
 
-34 people who are no actors say three sentences three times in five emotions, recorded by
+34 people, not actors, say three sentences three times in five emotions, recorded by
 smartphones and laptops: 1467 utterances.
 
 Paper: Das et al., "BanglaSER: a speech emotion recognition dataset for the Bangla

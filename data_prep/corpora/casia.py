@@ -8,11 +8,11 @@ Challenge 2008. Licence: research, by agreement. Home page:
 http://www.chineseldc.org/resource_info.php?rid=76
 
 Layout: ``liuchanhg/angry/201.wav``: speaker, emotion, sentence (201-250). A text list
-in GB 18030, one number and sentence a line, may lie beside them.
+in GB 18030, one number and sentence per line, may be beside them.
 
 Quirks: the file names repeat in every folder, so an id needs speaker and emotion.
 Folder names vary in case and spelling from copy to copy (``liuchanhong``,
-``Chang.Liu``); the speaker is told by the part of the name that stays.
+``Chang.Liu``); the speaker is the part of the name that stays.
 
 Split: none in the paper.
 """

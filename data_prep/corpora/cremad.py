@@ -9,7 +9,7 @@ Transactions on Affective Computing 5(4), 2014. Licence: ODbL 1.0 (database), Db
 
 Layout: ``AudioWAV/1001_DFA_ANG_XX.wav``: actor, sentence, emotion (ANG, DIS, FEA, HAP,
 NEU, SAD), intensity (LO, MD, HI, XX unspecified). ``VideoDemographics.csv`` (ActorID,
-Age, Sex, Race, Ethnicity) tells the gender; a copy may lack it.
+Age, Sex, Race, Ethnicity) gives the gender; a copy may lack it.
 
 Quirks: the emotion is the one that was acted; the votes of the raters, in
 ``processedResults``, often differ. ``1076_MTI_SAD_XX`` is known to be silent. Some

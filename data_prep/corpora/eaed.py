@@ -12,7 +12,7 @@ Layout: a folder for each series, in it one for each actor, in it
 
 Quirks: the names spell emotions in more than one way (surprised and surprise, fearful
 and fear), with capitals or without, and the number with blanks or brackets. They do not
-tell the gender. The layout was taken from the corpus' description, not from a copy.
+give the gender. The layout was taken from the corpus' description, not from a copy.
 
 Split: none in the paper.
 """
@@ -26,7 +26,7 @@ from data_prep.layouts import named
 
 @named(r"(.+)_([a-z]+)_[\s(]*(\d+)[\s)]*")
 def utterances(path: str, match: re.Match) -> Utterance:
-    """Read everything off the file name; an actor's numbers start anew in a series."""
+    """Read everything off the file name; an actor's numbers restart in each series."""
     actor, emotion, number = match.groups()
     series = PurePosixPath(path).parts[:-2][-1:]
     return Utterance(

@@ -11,7 +11,7 @@ Layout: for each sentence a .wav and a .TextGrid of the same name in one folder;
 TextGrid's tier ``emotion`` holds the label (anger, joy, sadness, neutral), its tier
 ``sentence`` the text.
 
-Quirks: nearly all is read by one woman, some by a second; the files do not tell which,
+Quirks: nearly all is read by one woman, some by a second; the files do not say which,
 so the corpus has no speakers here. TextGrids of Praat's long and short form are read.
 
 Split: none in the paper; by default all is train. The layout was put together from

@@ -9,7 +9,7 @@ Zenodo, 2021. Licence: CC BY 4.0. Home page: https://zenodo.org/records/5427549
 Layout: ``emoUERJ/w04a11.wav``: gender (m man, w woman) and number (01-04) of the
 speaker, emotion (h happiness, a anger, s sadness, n neutral), recording.
 
-Quirks: the names do not tell the sentence.
+Quirks: the names do not give the sentence.
 
 Split: none in the paper. The download was not tried against the host.
 """

@@ -12,7 +12,7 @@ sentence, emotion_expressed, ...) and ``metadata/users.csv`` (username, gender, 
 mother_tongue, ...). ``metadata/evaluations.csv`` holds five listeners' votes on each.
 
 Quirks: the emotion is the one that was acted; listeners heard it in 66 %. File names
-tell nothing, so nothing is used without the tables. An actor whose gender is neither
+say nothing, so nothing is used without the tables. An actor whose gender is neither
 female nor male, or not given, has none here.
 
 Split: none in use. Version 1.1 adds a speaker-independent train, dev and test split;

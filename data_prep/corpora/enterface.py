@@ -16,9 +16,9 @@ Subject 11's files are named ``s12_...``, like subject 12's, subject 3's in part
 subject and emotion are taken from the folders, the sentence from the file name.
 
 The listing of another toolkit has 1263 files: the 6 of subject 6, but not the 30 of
-subject 12, which its keys, the file names, do not tell from subject 11's.
+subject 12, which its keys, the file names, do not distinguish from subject 11's.
 
-Split: none in the paper. Genders are not told.
+Split: none in the paper. Genders are not given.
 """
 
 import re

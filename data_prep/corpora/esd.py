@@ -2,7 +2,7 @@
 
 Ten native speakers of each language say 350 sentences in five emotions: 17,500
 utterances a language, studio, 16 kHz mono. Speakers 0001-0010 speak Mandarin (``esd``,
-the part that the paper uses), 0011-0020 English (``esd_en``); both lie in one folder,
+the part that the paper uses), 0011-0020 English (``esd_en``); both are in one folder,
 and each passes over the other's files.
 
 Paper: Zhou et al., "Emotional voice conversion: Theory, databases and ESD", Speech

@@ -10,7 +10,7 @@ page: https://sail.usc.edu/iemocap/
 Layout: ``Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav``; labels are
 the summary lines of ``Session1/dialog/EmoEvaluation/Ses01F_impro01.txt``, text is in
 ``Session1/dialog/transcriptions``. The letter before the number is the speaker; that
-after the session only tells who wore the markers.
+after the session only says who wore the markers.
 
 Valence, activation and dominance are means of the annotators' 1 to 5.
 

@@ -11,7 +11,7 @@ Layout: ``1263201035/train/1263201035_surprise_47861.wav``: narrator, emotion (n
 angry, happy, sad, fear, surprise), number; the folders ``train`` and ``eval`` divide each
 narrator's. The sentence is in a .txt of the same name, and is not read.
 
-Quirks: the paper calls fear scared. Which number is the woman is not told, so there are
+Quirks: the paper calls fear scared. Which number is the woman is not said, so there are
 no genders. The counts per narrator are 24,656, 19,802 and 10,302.
 
 Split: none in the paper; ``train`` and ``eval`` share all speakers and are not used.

@@ -9,7 +9,7 @@ Home page: https://affective-meld.github.io
 
 Layout: label files ``{train,dev,test}_sent_emo.csv``; clips ``dia0_utt0.mp4`` in
 ``train_splits``, ``dev_splits_complete`` and ``output_repeated_splits_test``. The
-numbers start anew in each part. ``prepare`` decodes each video into a .wav beside it.
+numbers restart in each part. ``prepare`` decodes each video into a .wav beside it.
 
 Quirks: every row of the label files counts, whether its clip is there or not. Four
 clips cannot be used: train dia125_utt3 is corrupt, dev dia110_utt7 is missing, test
@@ -49,7 +49,7 @@ CLIP = re.compile(
 
 
 def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
-    """Read the label files; find the clips wherever they lie."""
+    """Read the label files; find the clips wherever they are."""
     found = {}
     for path, media in clips(folder):
         match = CLIP.fullmatch(path)

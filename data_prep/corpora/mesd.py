@@ -11,8 +11,9 @@ Layout: ``Mexican Emotional Speech Database (MESD)/Anger_F_A_tarde.wav``: emotio
 (F female, M male, C child), word corpus (A: 24 words for all emotions, B: 24 words for
 each), word.
 
-Quirks: the names tell the kind of voice, not who of the eleven speaks, so the corpus has
-no speakers here. A child's gender is not told. Anger and neutral lack one word each.
+Quirks: the names give the kind of voice, not which of the eleven speaks, so the corpus
+has no speakers here. A child's gender is not given. Anger and neutral lack one word
+each.
 
 Split: none in the paper; by default all is train.
 """

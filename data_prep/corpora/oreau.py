@@ -1,6 +1,6 @@
 """Oréau, a French emotional speech database.
 
-32 people who are no actors, 22 to 27 years old, say 79 everyday sentences of a
+32 people who are not actors, 22 to 27 years old, say 79 everyday sentences of a
 classroom, 10 to 13 an emotion, in seven emotions, 44.1 kHz mono. The first version has
 502 utterances; the second, taken here where it is there, the 434 whose emotion
 listeners recognised.

@@ -41,7 +41,7 @@ from data_prep.errors import UserError
 STYLES = ("angry", "happy", "neutral", "poker", "sad")
 RELEASE = "https://github.com/marytts/pavoque-data/releases/download/v0.2"
 ENTRY = re.compile(r"^- ", re.M)
-# The fields of an entry; those of its segments, of which there are many, lie deeper.
+# The fields of an entry; those of its segments, of which there are many, are deeper.
 FIELD = re.compile(r"^(?:  )?(\w+): *(.*?) *\r?$", re.M)
 WORD = re.compile(r"\w+")
 

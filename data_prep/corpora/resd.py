@@ -11,7 +11,7 @@ two emotions, the letter of this utterance's (a anger, d disgust, e enthusiasm, 
 h happiness, n neutral, s sadness), position; or ``01_happiness_anger a_010`` with a
 blank.
 
-Quirks: the corpus does not tell who speaks. Third parties report 240 actors, and
+Quirks: the corpus does not say who speaks. Third parties report 240 actors, and
 recordings with more than one of them. Another toolkit's "200 speakers" are file names.
 The edition on Hugging Face holds the audio in tables: it must be written to files
 first, under the split and the column ``path``.

@@ -12,7 +12,7 @@ happy, hl sad), word, without its Turkish letters.
 Quirks: calm takes the place of neutral and stays apart from it here. Speaker 1157 has
 only anger and sadness, 7895 little happiness. The repository also holds spectrograms
 and train and test sets made of the recordings: the first file of a name counts, others
-are rejected. Genders are not told.
+are rejected. Genders are not given.
 
 Split: none in the paper.
 """

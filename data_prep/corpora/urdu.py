@@ -1,6 +1,6 @@
 """URDU, a corpus of Urdu talk shows.
 
-400 utterances of four emotions from YouTube, 100 each, 44.1 kHz mono, acted by nobody.
+400 utterances of four emotions from YouTube, 100 each, 44.1 kHz mono, not acted.
 
 Paper: Latif et al., "Cross lingual speech emotion recognition: Urdu vs. Western
 languages", FIT 2018. Licence: research only. Home page:

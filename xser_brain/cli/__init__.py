@@ -1,6 +1,7 @@
 """``xser``: train, alone or in grids; tables, figures and reports; use of models."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def _grid(args: argparse.Namespace, rest: list[str]) -> int:
     planned = grid.plan(chosen, args.results, rest)
     if args.dry_run:
         for task in planned.tasks:
-            print(grid.command(task))
+            print(shlex.join(["xser", "train", *task.argv]))
         print(f"# {len(planned.tasks)} to do, {len(planned.finished)} finished")
         return 0
     if args.slurm:
@@ -325,18 +326,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command.
-
-    Arguments
-    ---------
-    argv : list of str, optional
-        The arguments; by default those of the process.
-
-    Returns
-    -------
-    int
-        0, or 2 after a mistake that the user can mend.
-    """
+    """Run a command; 0, or 2 after a mistake that the user can mend."""
     args, rest = parser().parse_known_args(argv)
     try:
         return args.function(args, rest)

@@ -42,18 +42,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def import_modules(names: Sequence[str]) -> None:
-    """Import modules, also those of the current folder.
-
-    Arguments
-    ---------
-    names : sequence of str
-        From ``--import``.
-
-    Raises
-    ------
-    UserError
-        If one is not there or fails.
-    """
+    """Import modules, also those of the current folder; UserError if one fails."""
     if names:
         sys.path.insert(0, os.getcwd())
     for name in names:
@@ -67,14 +56,14 @@ def import_modules(names: Sequence[str]) -> None:
 
 
 def add_device(parser: argparse.ArgumentParser) -> None:
-    """Where a model runs, and where its encoder lies."""
+    """Where a model runs, and where its encoder is."""
     parser.add_argument("--device", help="as cpu or cuda:1; default: a GPU if any")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     add_encoder(parser)
 
 
 def add_encoder(parser: argparse.ArgumentParser) -> None:
-    """Where the pretrained encoder lies."""
+    """Where the pretrained encoder is."""
     parser.add_argument(
         "--encoder_source",
         metavar="DIR",
@@ -92,19 +81,7 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
 
 
 def load(args: argparse.Namespace, **options) -> "Classifier":
-    """Load the model that is asked for.
-
-    Arguments
-    ---------
-    args : argparse.Namespace
-        From a parser with ``add_model_and_device``.
-    **options
-        For ``Classifier.from_pretrained``.
-
-    Returns
-    -------
-    Classifier
-    """
+    """Load the model that is asked for; options are those of ``from_pretrained``."""
     from xser_brain.inference import Classifier
 
     # So that it is shown where the pretrained encoder comes from.

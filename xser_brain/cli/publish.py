@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _scratch(parent: Path | None) -> Iterator[Path]:
-    """A folder for as long as it is needed, in another or where the system has it."""
+    """A temporary folder, inside another or where the system has its own."""
     try:
         if parent:
             parent.mkdir(parents=True, exist_ok=True)

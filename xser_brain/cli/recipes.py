@@ -9,13 +9,7 @@ TEXT = "Show the recipes that come with the package, or hand them out to be chan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare ``xser recipes``.
-
-    Arguments
-    ---------
-    parser : argparse.ArgumentParser
-        Of the command.
-    """
+    """Declare ``xser recipes``."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     text = "Show what `xser train` and `xser grid` can be given."
     actions.add_parser("list", help=text, description=text)
@@ -32,23 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out ``xser recipes``.
-
-    Arguments
-    ---------
-    args : argparse.Namespace
-        From a parser with ``add_arguments``.
-
-    Returns
-    -------
-    int
-        0.
-
-    Raises
-    ------
-    UserError
-        On a mistake that the user can mend.
-    """
+    """Carry out ``xser recipes``."""
     if args.action == "list":
         rows, grids = recipes.listed()
         lines = [list(rows[0]), *(list(row.values()) for row in rows)]

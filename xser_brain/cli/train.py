@@ -24,15 +24,8 @@ keys. SpeechBrain's run options can be given too, as --device=cuda:1, --precisio
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a recipe from the command line; ``train.py`` of every recipe is this.
 
-    Arguments
-    ---------
-    argv : sequence of str, optional
-        ``hparams/X.yaml [--key=value ...]``, with all run options of SpeechBrain.
-
-    Returns
-    -------
-    int
-        0, or 2 after a mistake that the user can mend.
+    ``argv`` is ``hparams/X.yaml [--key=value ...]``, with all run options of
+    SpeechBrain. Returns 0, or 2 after a mistake that the user can mend.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     asked = {"-h", "--help", "--help_all"} & set(argv)

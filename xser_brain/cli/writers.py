@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 def _csv_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
-    """One row a recording, or a window where a time line is wanted."""
+    """One row per recording, or per window where a time line is wanted."""
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(
         ["path", "part", "start", "end", "emotion", "predicted",
@@ -29,7 +29,7 @@ def _csv_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callab
 
 
 def _json_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
-    """One object a line."""
+    """One object per line."""
     del labels  # each object names them
 
     def write(result) -> None:

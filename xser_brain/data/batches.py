@@ -60,25 +60,7 @@ class Batch:
 
 
 def read_waveform(row: Row, data_root: str) -> np.ndarray:
-    """Decode an utterance.
-
-    Arguments
-    ---------
-    row : Row
-        The utterance.
-    data_root : str
-        Where the corpora lie.
-
-    Returns
-    -------
-    (samples,) float32 numpy.ndarray
-        16 kHz mono.
-
-    Raises
-    ------
-    UserError
-        If the file does not decode.
-    """
+    """Decode an utterance: (samples,) float32, 16 kHz mono; UserError if it fails."""
     path = row.path(data_root)
     try:
         return audio.load(path)
@@ -90,19 +72,7 @@ def read_waveform(row: Row, data_root: str) -> np.ndarray:
 
 
 def middle(waveform: np.ndarray, crop: float) -> np.ndarray:
-    """Cut a piece out of the middle.
-
-    Arguments
-    ---------
-    waveform : (samples,) numpy.ndarray
-        16 kHz mono.
-    crop : float
-        Seconds of the piece; 0 for all of the waveform.
-
-    Returns
-    -------
-    (samples,) numpy.ndarray
-        The waveform itself if it is no longer than that.
+    """The middle ``crop`` seconds of a 16 kHz waveform; all of it if shorter, or for 0.
 
     Example
     -------
@@ -230,21 +200,10 @@ def _indices(values: Sequence[str], classes: Sequence[str]) -> torch.Tensor:
 
 
 def loader(dataset: Utterances, batches, num_workers: int = 0) -> SaveableDataLoader:
-    """Load batches.
+    """A data loader whose position is part of a checkpoint.
 
-    Arguments
-    ---------
-    dataset : Utterances
-        The utterances.
-    batches : iterable of list of int
-        A sampler of ``xser_brain.data.sampling``, or a list of index lists.
-    num_workers : int
-        Processes that read audio ahead.
-
-    Returns
-    -------
-    SaveableDataLoader
-        Its place is part of a checkpoint.
+    ``batches`` is a sampler of ``xser_brain.data.sampling``, or a list of index lists;
+    ``num_workers`` processes read audio ahead.
     """
     return SaveableDataLoader(
         dataset,
@@ -256,23 +215,6 @@ def loader(dataset: Utterances, batches, num_workers: int = 0) -> SaveableDataLo
 
 
 def by_duration(rows: Sequence[Row], batch_size: int) -> list[list[int]]:
-    """Batches of utterances of like length, for evaluation.
-
-    Arguments
-    ---------
-    rows : sequence of Row
-        The utterances.
-    batch_size : int
-        Utterances in a batch.
-
-    Returns
-    -------
-    list of list of int
-
-    Example
-    -------
-    >>> by_duration([], 4)
-    []
-    """
+    """Batches of utterances of similar length, for evaluation, as lists of indices."""
     order = sorted(range(len(rows)), key=lambda i: (rows[i].duration, rows[i].ID))
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]

@@ -102,7 +102,7 @@ class HierarchicalBatches(Batches):
     languages, emotions, speakers : (utterances,) Sequence[str]
         Of each utterance; an unknown speaker is "", and taken for a new one each time.
     durations : (utterances,) Sequence[float], optional
-        Seconds heard of each utterance; a length_pool above 1 needs them.
+        Seconds used of each utterance; a length_pool above 1 needs them.
     n_languages, n_emotions, n_utterances : int
         Languages in a batch, emotions of each, utterances of each of both.
     length_pool : int
@@ -187,20 +187,9 @@ class HierarchicalBatches(Batches):
     def of(
         cls, rows: Sequence[Row], crop: float = 0.0, **options
     ) -> "HierarchicalBatches":
-        """The sampler of planned utterances.
+        """The sampler of planned utterances; other ``options`` as of the class.
 
-        Arguments
-        ---------
-        rows : sequence of Row
-            The utterances.
-        crop : float
-            Seconds that are heard of a longer one; 0 for all of it.
-        **options
-            See the class.
-
-        Returns
-        -------
-        HierarchicalBatches
+        ``crop`` is how many seconds of a longer utterance are used; 0 for all of it.
         """
         return cls(
             [row.language for row in rows],
@@ -425,7 +414,7 @@ class _Draws:
         return int(number) * self.n + int(fraction * (left_over + 1))
 
     def _choose(self, start: int, draw: list[int], heard: set[int]) -> int:
-        """The first position from start on, then below it, of an unheard speaker."""
+        """The first position from start on, then below it, of another speaker."""
         for taken, column in ((heard, 2), (draw, 1)):  # else another utterance
             above, below = range(start, len(self.window)), range(start - 1, -1, -1)
             for i in itertools.chain(above, below):

@@ -15,9 +15,9 @@ The paper adapts its encoder with LoRA, bottleneck adapters and weight gating (s
 Why no library does this:
 
 * peft 0.21 adapts Whisper and wav2vec 2.0, but not WavLM, whose attention reads
-  ``q_proj.weight`` and never calls the module: peft hands out the frozen weight, so
+  ``q_proj.weight`` and never calls the module: peft returns the frozen weight, so
   that LoRA has no effect there and gets no gradient, without a word. It has neither
-  bottleneck adapters behind a block nor a gate on LoRA.
+  bottleneck adapters after a block nor a gate on LoRA.
 * SpeechBrain 1.1's ``LoRA`` has no ``weight`` and ``bias``, so that WavLM fails, and no
   dropout or merging; its ``HoulsbyAdapterLinear`` does not start as the identity;
   neither has a gate; ``AdaptedModel`` trains with the dropout of frozen layers.
@@ -120,12 +120,8 @@ class LoRALinear(nn.Module):
         """The (outputs, inputs) weight in effect, with gradients to the branch.
 
         For attention that reads weights (WavLM's). There the gradient of the whole
-        weight is computed on the way, and dropout on the input has no place.
-
-        Raises
-        ------
-        UserError
-            If dropout was asked for, and would be left out in silence.
+        weight is computed on the way, and dropout on the input has no place: UserError
+        if it was asked for.
         """
         if self.branch.training and self.branch.dropout.p > 0:
             raise UserError(
@@ -141,12 +137,7 @@ class LoRALinear(nn.Module):
 
     @torch.no_grad()
     def merge(self) -> nn.Linear:
-        """Fold the branch into a plain layer; this one stays as it is.
-
-        Returns
-        -------
-        torch.nn.Linear
-        """
+        """Fold the branch into a plain layer; this one stays as it is."""
         merged = copy.deepcopy(self.linear)
         merged.weight += self.branch.weight()
         return merged
@@ -206,7 +197,7 @@ def adapt(
     ---------
     model_layers : torch.nn.ModuleList
         Layers of wav2vec 2.0, HuBERT, WavLM, data2vec or Whisper, not yet adapted.
-        What lies outside of them is left as it is.
+        What is outside of them stays as it is.
     method : str
         ``frozen``: nothing trains; ``lora`` or ``adapters``: one of the two, ungated;
         ``paper``: both, gated; ``full``: the layers themselves.
@@ -291,7 +282,7 @@ def _insert_lora(layer: nn.Module, targets: Sequence[str], *options) -> None:
 
 
 def _insert_adapter(layer: nn.Module, width: int, gate: bool) -> None:
-    """Put an adapter behind a layer's feed-forward block."""
+    """Put an adapter after a layer's feed-forward block."""
     name = next((n for n in FEED_FORWARD if hasattr(layer, n)), None)
     if name is None:
         raise UserError(
@@ -305,18 +296,11 @@ def _insert_adapter(layer: nn.Module, width: int, gate: bool) -> None:
 
 
 def train_only_adapted(root: nn.Module, mode: bool = True) -> None:
-    """Set the mode of all modules, where what is frozen stays in evaluation mode.
+    """Set the mode of all modules, but keep frozen ones in evaluation mode.
 
     A module is in training mode if all its parameters train; one without parameters
-    follows the module that holds it. So frozen layers drop nothing, while LoRA's
-    dropout works, and so does that of wholly trained layers.
-
-    Arguments
-    ---------
-    root : torch.nn.Module
-        Call this from its ``train``.
-    mode : bool
-        As for ``torch.nn.Module.train``.
+    follows its parent. So frozen layers drop nothing, while LoRA's dropout works, and
+    so does that of fully trained layers. Call this from the ``train`` of ``root``.
 
     Example
     -------
@@ -338,17 +322,7 @@ def train_only_adapted(root: nn.Module, mode: bool = True) -> None:
 
 
 def trainable(module: nn.Module) -> dict[str, nn.Parameter]:
-    """Find what trains; names of gates end in ``.gate``, of LoRA hold ``.branch.``.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        One that is adapted, or holds one that is.
-
-    Returns
-    -------
-    dict of str to torch.nn.Parameter
-    """
+    """What trains, by name; gates end in ``.gate``, names of LoRA hold ``.branch.``."""
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
@@ -357,21 +331,10 @@ def load_trained(
     expected: Mapping[str, torch.Tensor],
     state: Mapping[str, torch.Tensor],
 ) -> None:
-    """Load what was trained of an adapted module, strictly.
+    """Load the trained part of a module adapted with the same options, strictly.
 
-    Arguments
-    ---------
-    module : torch.nn.Module
-        One adapted with the same options.
-    expected : mapping of str to torch.Tensor
-        What trains in it; see ``trainable``.
-    state : mapping of str to torch.Tensor
-        As saved.
-
-    Raises
-    ------
-    UserError
-        If a name is missing or unexpected, or a shape differs.
+    ``expected`` is what trains in it (see ``trainable``), ``state`` what was saved:
+    UserError if a name is missing or unexpected, or a shape differs.
     """
     problems = {
         "missing": expected.keys() - state.keys(),
@@ -397,16 +360,6 @@ def load_trained(
 
 def merge(module: nn.Module) -> nn.Module:
     """Fold all LoRA in a module into plain linear layers, in place; adapters stay.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        An adapted one.
-
-    Returns
-    -------
-    torch.nn.Module
-        The same.
 
     Example
     -------

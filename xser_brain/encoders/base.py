@@ -15,40 +15,12 @@ from xser_brain.encoders.families import register
 
 
 def frame_mask(counts: torch.Tensor, frames: int) -> torch.Tensor:
-    """Mark the frames that belong to each utterance.
-
-    Arguments
-    ---------
-    counts : (batch,) torch.Tensor
-        Frames of each utterance.
-    frames : int
-        Frames of the padded batch.
-
-    Returns
-    -------
-    (batch, frames) bool torch.Tensor
-
-    Example
-    -------
-    >>> frame_mask(torch.tensor([1, 3]), 3).int().tolist()
-    [[1, 0, 0], [1, 1, 1]]
-    """
+    """Mark the frames that belong to each utterance, of (batch,) counts."""
     return torch.arange(frames, device=counts.device) < counts[:, None]
 
 
 def masked_mean(sequence: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Average over the frames that belong to each utterance.
-
-    Arguments
-    ---------
-    sequence : (batch, ..., frames, width) torch.Tensor
-        Padded; what the padding holds does not matter.
-    counts : (batch,) torch.Tensor
-        Frames of each utterance.
-
-    Returns
-    -------
-    (batch, ..., width) torch.Tensor
+    """Mean over each utterance's frames, as (batch, ..., width); padding is ignored.
 
     Example
     -------
@@ -162,19 +134,7 @@ class Encoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Encode waveforms to one vector per layer: the mean over frames.
-
-        Arguments
-        ---------
-        waveforms : (batch, samples) torch.Tensor
-            16 kHz mono, padded at the end.
-        lengths : (batch,) torch.Tensor
-            Samples of each utterance.
-
-        Returns
-        -------
-        (batch, layers, width) torch.Tensor
-        """
+        """One vector per layer, the mean over frames: (batch, layers, width)."""
         return masked_mean(*self.frames(waveforms, lengths))
 
     def describe(self) -> dict:
@@ -208,7 +168,7 @@ class Encoder(nn.Module):
 
     @classmethod
     def check_description(cls, description: Mapping, where: str) -> None:
-        """Check a description that may come from a stranger, before it is used.
+        """Check a description from an untrusted ``config.json`` before it is used.
 
         ``rules`` hold for the class that declares them: a subclass may take other
         arguments, which it checks itself.
@@ -216,9 +176,9 @@ class Encoder(nn.Module):
         Arguments
         ---------
         description : mapping
-            From ``config.json``.
+            What the file holds.
         where : str
-            For the message.
+            The file, for the message.
 
         Raises
         ------
@@ -244,27 +204,15 @@ class Encoder(nn.Module):
             Of the exported model, which may hold pretrained weights.
         source : str, optional
             Another place of the pretrained weights.
-
-        Returns
-        -------
-        Encoder
         """
         del folder, source
         return cls(**description["options"])
 
     @classmethod
     def expected_state(cls, description: Mapping) -> dict[str, torch.Tensor] | None:
-        """Names, shapes and types of ``trained_state``, in no memory.
+        """Names, shapes and types of ``trained_state``, on the meta device.
 
-        Arguments
-        ---------
-        description : mapping
-            From ``describe``.
-
-        Returns
-        -------
-        dict of str to torch.Tensor, or None
-            On the meta device; None if that cannot be known before it is built.
+        None if they cannot be known before the encoder is built.
         """
         try:
             with torch.device("meta"):
@@ -273,33 +221,18 @@ class Encoder(nn.Module):
             return None
 
     def trained_state(self) -> dict[str, torch.Tensor]:
-        """All that a checkpoint and an exported model must hold.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-        """
+        """All that a checkpoint and an exported model must hold."""
         return self.state_dict()
 
     def load_trained_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Load what ``trained_state`` gave, strictly.
-
-        Arguments
-        ---------
-        state : mapping of str to torch.Tensor
-            Of an encoder with the same description.
-        """
+        """Load ``trained_state`` of an encoder with the same description, strictly."""
         self.load_state_dict(state)
 
     def graph(self) -> nn.Module:
-        """A module for ONNX, whose steps do not depend on data.
+        """A module for ONNX whose steps do not depend on data.
 
-        The encoder itself may be changed, and is not to be used afterwards.
-
-        Returns
-        -------
-        torch.nn.Module
-            (samples,) to (1, layers, width), for one utterance without padding.
+        Of one utterance without padding, (samples,) to (1, layers, width). The encoder
+        itself may be changed, and is not to be used afterwards.
         """
         return _Single(self)
 

@@ -1,4 +1,4 @@
-"""The parts of pretrained encoders, so that an utterance does not feel its batch.
+"""The parts of pretrained encoders, so that an utterance does not depend on its batch.
 
 What comes before the transformer runs on each utterance unpadded, the transformer under
 a mask.
@@ -64,11 +64,8 @@ class Core(nn.Module):
     def input_facts(self) -> dict:
         """What decides on how a waveform is read, beside the weights.
 
-        Returns
-        -------
-        dict
-            ``normalise`` of the wav2vec 2.0 families, ``n_fft``, ``hop`` and ``mels`` of
-            Whisper; None where it does not apply.
+        ``normalise`` of the wav2vec 2.0 families, ``n_fft``, ``hop`` and ``mels`` of
+        Whisper; None where it does not apply.
         """
         filters = getattr(self, "mel_filters", None)
         return {
@@ -141,7 +138,7 @@ class Wav2Vec2(Core):
 
 
 class _Unpadded(nn.Module):
-    """Run a module on each utterance of a padded batch by itself."""
+    """Run a module on each utterance of a padded batch separately."""
 
     def __init__(self, module: nn.Module):
         super().__init__()

@@ -19,15 +19,7 @@ _known: dict[str, type["Encoder"]] = {}
 def register(encoder: type["Encoder"]) -> None:
     """Make a class known by its ``family``; defined again, it replaces itself.
 
-    Arguments
-    ---------
-    encoder : type
-        A subclass of ``Encoder``.
-
-    Raises
-    ------
-    UserError
-        If another class has this name.
+    UserError if another class has this name.
     """
     name, path = encoder.family, f"{encoder.__module__}.{encoder.__qualname__}"
     other = _known.get(name, encoder)
@@ -45,21 +37,6 @@ def register(encoder: type["Encoder"]) -> None:
 
 def find(name: str) -> type["Encoder"]:
     """Find a class by its family; nothing but this package's own is imported.
-
-    Arguments
-    ---------
-    name : str
-        As in an exported model's ``config.json``.
-
-    Returns
-    -------
-    type
-        A subclass of ``Encoder``.
-
-    Raises
-    ------
-    UserError
-        If no module that was imported has it.
 
     Example
     -------

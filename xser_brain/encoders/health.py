@@ -13,18 +13,9 @@ FINE_TUNED = re.compile(r"-(10m|1h|10h|100h|960h|ft)(?![a-z0-9])", re.IGNORECASE
 
 
 def mean_cosine(vectors: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Average the cosine similarity over all pairs of different utterances.
+    """Mean cosine similarity over all pairs of (..., width) utterances, two at least.
 
     From the sum s of the N unit vectors, as (|s|² - N) / (N (N - 1)).
-
-    Arguments
-    ---------
-    vectors : iterable of (..., width) torch.Tensor
-        One item an utterance; at least two.
-
-    Returns
-    -------
-    (...) torch.Tensor
 
     Example
     -------
@@ -84,17 +75,7 @@ def check_layers(
 
 
 def check_source(config: object) -> list[str]:
-    """Warn of a model that was fine-tuned to recognise words.
-
-    Arguments
-    ---------
-    config : transformers.PretrainedConfig
-        The model's, with its ``architectures`` and the name it was loaded by.
-
-    Returns
-    -------
-    list of str
-        Warnings; empty if all is well.
+    """Warn of a model that was fine-tuned to recognise words, by its configuration.
 
     Example
     -------

@@ -64,23 +64,11 @@ def _hub_answers() -> bool:
 
 
 def load(source: str) -> tuple[nn.Module, object | None]:
-    """Load a model and what it says about its input.
+    """Load a model and its feature extractor, if it has one, from a folder or the hub.
 
-    Arguments
-    ---------
-    source : str
-        A local folder, or a name on the Hugging Face hub.
-
-    Returns
-    -------
-    transformers.PreTrainedModel, transformers.FeatureExtractionMixin or None
-
-    Raises
-    ------
-    UserError
-        If there is no such model, or it cannot be reached.
+    UserError if there is no such model, or it cannot be reached.
     """
-    # It reports, as if amiss, the decoder's weights that an encoder does not have.
+    # It warns of the decoder's weights, which an encoder does not have.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     known_only = not Path(source).is_dir() and not _hub_answers()
@@ -131,7 +119,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         ``frozen``, ``lora``, ``adapters``, ``paper`` (both, gated; section 2.1) or
         ``full`` (all transformer layers).
     use_layers : str, optional
-        ``all``: hand out every layer, to be weighted; ``last``: only the last, as
+        ``all``: return every layer, to be weighted; ``last``: only the last, as
         the paper does. By default all if frozen, else the last.
     lora_rank, lora_alpha, lora_targets, lora_dropout
         See ``xser_brain.encoders.adapters.adapt``.
@@ -140,14 +128,14 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     adapted_layers : list of int, optional
         Which transformer layers adapt, counted from 0; by default all.
     group_padding : float, optional
-        A batch is run in groups of like length, so that at most this share of a
+        A batch is run in groups of similar length, so that at most this share of a
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
 
     Raises
     ------
     UserError
-        If the model cannot be loaded, is of a family that is not known here, or
+        If the model cannot be loaded, is of an unknown family, or
         cannot be adapted as asked.
     """
 
@@ -214,7 +202,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             layers=adapted_layers,
         )
         self.frozen = not trained
-        # By name: who uses the encoder may freeze all of it.
+        # By name: a caller may freeze the whole encoder.
         self._trained = tuple(trainable(self))
         use_layers = use_layers or ("all" if self.frozen else "last")
         if use_layers not in ("all", "last"):
@@ -281,10 +269,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     def from_description(cls, description, folder=None, source=None):
         """See ``Encoder.from_description``.
 
-        Raises
-        ------
-        UserError
-            If the pretrained weights cannot be had, or are others than in training.
+        UserError if the pretrained weights are missing, or differ from those in
+        training.
         """
         where = locate(description, folder, source)
         encoder = cls(str(where), **description["options"])
@@ -318,17 +304,9 @@ class PretrainedEncoder(Encoder, family="pretrained"):
 
     @torch.no_grad()
     def prefix(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Run what is frozen at the bottom: the input of layer ``prefix_layers``.
+        """Run the frozen part at the bottom: the input of layer ``prefix_layers``.
 
-        Arguments
-        ---------
-        waveform : (samples,) torch.Tensor
-            16 kHz mono, one utterance.
-
-        Returns
-        -------
-        (frames, width) torch.Tensor
-            For ``forward``, instead of the waveform.
+        (samples,) of one utterance to (frames, width), which ``forward`` takes instead.
         """
         local = self.core.local(waveform)
         counts = torch.tensor([len(local)], device=local.device)
@@ -336,12 +314,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         return self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
 
     def prefix_tensors(self) -> dict[str, torch.Tensor]:
-        """All weights and constants that ``prefix`` may depend on.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-        """
+        """All weights and constants that ``prefix`` may depend on."""
         upper = self.core.transformer_layers[self.prefix_layers :]
         above = {id(tensor) for tensor in [*upper.parameters(), *upper.buffers()]}
         named = [*self.named_parameters(), *self.named_buffers()]
@@ -403,19 +376,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
-    """Group utterances so that little of a group is padding.
-
-    Arguments
-    ---------
-    lengths : sequence of int
-        Length of each utterance.
-    padding : float
-        The largest share of a group that may be padding.
-
-    Returns
-    -------
-    list of list of int
-        Indices of ``lengths``, from the longest on.
+    """Groups of indices, longest first, of which at most a share is padding.
 
     Example
     -------

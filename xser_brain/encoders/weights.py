@@ -50,15 +50,6 @@ SPARE = 2e8
 def is_source(value: object) -> bool:
     """Whether this can name an encoder: a hub name, or an absolute path.
 
-    Arguments
-    ---------
-    value : object
-        What a file says.
-
-    Returns
-    -------
-    bool
-
     Example
     -------
     >>> [is_source(s) for s in ("openai/whisper-base", "/models/w", "../w", "a/b/c")]
@@ -72,7 +63,7 @@ def is_source(value: object) -> bool:
 def locate(
     description: Mapping, folder: Path | None = None, source: str | None = None
 ) -> Path:
-    """Find the pretrained encoder that a model was trained with.
+    """The folder of the pretrained encoder that a model was trained with, once checked.
 
     Arguments
     ---------
@@ -81,17 +72,7 @@ def locate(
     folder : Path, optional
         Of the exported model, which may hold the encoder.
     source : str, optional
-        Where it lies, if not where it was in training.
-
-    Returns
-    -------
-    Path
-        Checked by ``check_encoder``.
-
-    Raises
-    ------
-    UserError
-        If it is not there, or is not what is safe to load.
+        Where the encoder is now, if it has moved since training.
     """
     if description["included"] and not source:
         where = folder / INSIDE
@@ -110,23 +91,9 @@ def locate(
 
 
 def encoder_folder(source: str, revision: str | None = None) -> Path:
-    """Find a pretrained encoder's folder and check what it says of itself.
+    """The folder of an encoder that is safe to load, from a path or the hub.
 
-    Arguments
-    ---------
-    source : str
-        An absolute path, or a name on the Hugging Face hub.
-    revision : str, optional
-        Of the hub's repository.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UserError
-        If it is not there, or is not what is safe to load.
+    UserError if it is not there or not safe (see ``check_encoder``).
     """
     if Path(source).is_absolute():
         folder = Path(source)
@@ -144,24 +111,9 @@ def encoder_folder(source: str, revision: str | None = None) -> Path:
 
 
 def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
-    """Get files of a repository of the hub.
+    """Get files of a repository, by names or patterns: their folder in the hub's cache.
 
-    Arguments
-    ---------
-    name, revision : str
-        Of the repository.
-    files : sequence of str
-        Names or patterns.
-
-    Returns
-    -------
-    Path
-        Their folder in the hub's cache.
-
-    Raises
-    ------
-    UserError
-        If they cannot be had.
+    UserError if that fails.
     """
     import huggingface_hub  # only who asks for the hub waits for it
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -181,18 +133,7 @@ def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
 
 
 def check_encoder(folder: Path) -> None:
-    """Refuse an encoder's folder that could load code or ask for too much memory.
-
-    Arguments
-    ---------
-    folder : Path
-        With the files of transformers.
-
-    Raises
-    ------
-    UserError
-        If something in it is out of range.
-    """
+    """Refuse an encoder's folder that could load code or ask for too much memory."""
     import transformers  # only a pretrained encoder needs it
 
     if (folder / "adapter_config.json").exists():
@@ -223,20 +164,7 @@ def check_encoder(folder: Path) -> None:
 
 
 def write_encoder(source: Path, folder: Path) -> None:
-    """Write an encoder as transformers reads it, without what is not an encoder's.
-
-    Arguments
-    ---------
-    source : Path
-        From ``locate``.
-    folder : Path
-        Where to.
-
-    Raises
-    ------
-    UserError
-        If it cannot be written.
-    """
+    """Write an encoder from ``locate`` as transformers reads it, and nothing else."""
     import transformers  # only a pretrained encoder needs it
 
     model = transformers.AutoModel.from_pretrained(source, dtype="auto")

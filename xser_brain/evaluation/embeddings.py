@@ -16,26 +16,7 @@ FIELDS = ("emotion", "language", "speaker")
 
 
 def spread(rows: Sequence[Row], most: int) -> list[Row]:
-    """A sample taken at equal steps, so that each corpus keeps its share.
-
-    Arguments
-    ---------
-    rows : sequence of Row
-        Utterances, corpus by corpus.
-    most : int
-        How many to take at most.
-
-    Returns
-    -------
-    list of Row
-
-    Example
-    -------
-    >>> spread([1, 2, 3, 4, 5, 6], 3)
-    [1, 3, 5]
-    >>> spread([1, 2], 3), spread([1, 2], 0)
-    ([1, 2], [])
-    """
+    """At most ``most`` rows, at equal steps, so that each corpus keeps its share."""
     if not most:
         return []
     return list(rows[:: max(1, -(-len(rows) // most))])
@@ -46,13 +27,8 @@ def save(
 ) -> None:
     """Write a run's embeddings, in half precision.
 
-    Arguments
-    ---------
-    folder : Path
-        The run's folder.
-    parts : mapping
-        Name of a part (``train``, ``valid``, ``target``) to its utterances, and to
-        ``ids`` and ``embeddings`` as ``XSERBrain.predict`` gives them.
+    ``parts`` is, by name (``train``, ``valid``, ``target``), the utterances of a part,
+    and their ``ids`` and ``embeddings`` as ``XSERBrain.predict`` gives them.
     """
     columns: dict[str, list] = {"ids": [], "part": [], **{name: [] for name in FIELDS}}
     embeddings = []
@@ -70,23 +46,10 @@ def save(
 
 
 def load(folder: Path) -> dict[str, np.ndarray] | None:
-    """Read a run's embeddings.
+    """Read a run's embeddings; None if it kept none, UserError if the file is damaged.
 
-    Arguments
-    ---------
-    folder : Path
-        The run's folder.
-
-    Returns
-    -------
-    dict or None
-        ``ids``, ``part``, ``emotion``, ``language``, ``speaker``: (utterances,) str;
-        ``embeddings``: (utterances, width) float16. None if the run kept none.
-
-    Raises
-    ------
-    UserError
-        If the file is damaged.
+    ``ids``, ``part``, ``emotion``, ``language`` and ``speaker`` are (utterances,) str,
+    ``embeddings`` is (utterances, width) float16.
     """
     path = Path(folder) / NAME
     if not path.is_file():

@@ -38,7 +38,7 @@ def mean_interval(
     clustered surveys (Dean & Pagano, Journal of Survey Statistics and Methodology 3,
     2015), with Student's t of the effective number of units,
     (sum of sizes)² / sum of sizes² (Kish 1965), less one. Where all is right, or
-    nothing, there is no spread: the bound is that of Clopper & Pearson 1934, of so many
+    nothing, there is no spread: the bound is that of Clopper & Pearson 1934, of as many
     trials as units (Korn & Graubard, Survey Methodology 24, 1998).
 
     Arguments
@@ -135,19 +135,10 @@ class Units:
     def contributions(
         self, statistic: Callable[[np.ndarray], np.ndarray]
     ) -> tuple[float, np.ndarray]:
-        """A statistic of all units, and each one's pseudo-value (Tukey 1958).
+        """A statistic of all units, and the (units,) pseudo-values (Tukey 1958).
 
-        Arguments
-        ---------
-        statistic : Callable
-            (..., runs, classes, classes) counts to (...) np.ndarray.
-
-        Returns
-        -------
-        whole : float
-            Of all units.
-        parts : (units,) np.ndarray
-            Their mean is ``whole``, but for the jackknife's bias.
+        Their mean is the statistic, but for the jackknife's bias. It is given as a
+        function of (..., runs, classes, classes) counts to (...).
         """
         total = np.tensordot(self.counts, self.confusions, axes=1)
         whole, without = statistic(total), statistic(total - self.confusions)

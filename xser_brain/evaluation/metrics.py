@@ -4,6 +4,19 @@ All come from a confusion matrix over a fixed list of classes. A class without a
 utterance has no recall: it is left out of UAR and of macro-F1, which so average over
 the same classes. What is wrongly predicted as such a class still counts as an error of
 its true class.
+
+``recalls``, ``uar``, ``macro_f1`` and ``accuracy`` take (..., classes, classes) counts,
+(true, predicted), and give percent, one (...) figure for each matrix (``recalls``: one
+for each class as well); nan where there is no utterance.
+
+Example
+-------
+>>> confusion = np.array([[3, 1], [0, 0]])
+>>> recalls(confusion), float(uar(confusion))
+(array([75., nan]), 75.0)
+>>> confusion = np.array([[3, 1], [1, 1]])
+>>> [round(float(of(confusion)), 1) for of in (uar, macro_f1, accuracy)]
+[62.5, 62.5, 66.7]
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +44,7 @@ def confusion_matrix(
     n_classes : int
         Number of classes.
     units : (utterances,) Sequence[int], optional
-        Unit of each utterance, as its speaker, from 0 on, to count each by itself.
+        Unit of each utterance, as its speaker, from 0 on, to count each separately.
 
     Returns
     -------
@@ -64,87 +77,23 @@ def confusion_matrix(
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Percent of each class that is recognised; nan for a class without utterances.
-
-    Arguments
-    ---------
-    confusion : (..., classes, classes) np.ndarray
-        Counts, (true, predicted).
-
-    Returns
-    -------
-    recalls : (..., classes) np.ndarray
-        Percent.
-
-    Example
-    -------
-    >>> recalls(np.array([[3, 1], [0, 0]]))
-    array([75., nan])
-    """
+    """Percent of each class that is recognised, (..., classes)."""
     return 100 * _ratio(_hits(confusion), confusion.sum(-1))
 
 
 def uar(confusion: np.ndarray) -> np.ndarray:
-    """Unweighted average recall, over the classes with utterances.
-
-    Arguments
-    ---------
-    confusion : (..., classes, classes) np.ndarray
-        Counts, (true, predicted).
-
-    Returns
-    -------
-    uar : (...) np.ndarray
-        Percent; nan without utterances.
-
-    Example
-    -------
-    >>> float(uar(np.array([[3, 1], [1, 1]])))
-    62.5
-    """
+    """Unweighted average recall, over the classes with utterances."""
     return _mean_over_present(recalls(confusion), confusion)
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """Unweighted average F1 score, over the classes with utterances.
-
-    Arguments
-    ---------
-    confusion : (..., classes, classes) np.ndarray
-        Counts, (true, predicted).
-
-    Returns
-    -------
-    macro_f1 : (...) np.ndarray
-        Percent; nan without utterances.
-
-    Example
-    -------
-    >>> float(macro_f1(np.array([[3, 1], [1, 1]])))
-    62.5
-    """
+    """Unweighted average F1 score, over the classes with utterances."""
     f1 = 200 * _ratio(_hits(confusion), confusion.sum(-1) + confusion.sum(-2))
     return _mean_over_present(f1, confusion)
 
 
 def accuracy(confusion: np.ndarray) -> np.ndarray:
-    """Percent of the utterances that are recognised.
-
-    Arguments
-    ---------
-    confusion : (..., classes, classes) np.ndarray
-        Counts, (true, predicted).
-
-    Returns
-    -------
-    accuracy : (...) np.ndarray
-        Percent; nan without utterances.
-
-    Example
-    -------
-    >>> float(accuracy(np.array([[3, 1], [0, 1]])))
-    80.0
-    """
+    """Percent of the utterances that are recognised."""
     return 100 * _ratio(_hits(confusion).sum(-1), confusion.sum((-2, -1)))
 
 

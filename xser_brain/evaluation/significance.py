@@ -69,16 +69,10 @@ def compare(
 
     Arguments
     ---------
-    true : (utterances,) Sequence[int]
-        Classes from 0 on.
+    true, metric, clusters, level
+        See ``mean_interval``.
     first, second : (seeds, utterances) np.ndarray
         Classes, of each seed; as many seeds each.
-    metric : Callable
-        Of confusion matrices, in percent, see ``xser_brain.evaluation.metrics``.
-    clusters : (utterances,) Sequence, optional
-        Speaker of each utterance; by default the units are utterances.
-    level : float
-        Of the interval, percent.
     samples, seed : int
         See ``randomisation_test``.
 
@@ -89,7 +83,7 @@ def compare(
     Raises
     ------
     UserError
-        If the systems have not as many seeds.
+        If the systems differ in their number of seeds.
 
     Example
     -------
@@ -132,18 +126,15 @@ def randomisation_test(
     differences", COLING 2000. If the systems were alike, exchanging what they made of a
     unit would change nothing. A unit is exchanged with all its seeds at once: how the
     seeds of two systems pair is arbitrary, and their errors go together. What is tested
-    are these models: with enough utterances, two sets of seeds of one system differ too.
+    are these models: with enough utterances, two sets of seeds of one system differ
+    too.
 
     Arguments
     ---------
-    true : (utterances,) Sequence[int]
-        Classes from 0 on.
+    true, metric, clusters
+        See ``mean_interval``.
     first, second : (seeds, utterances) np.ndarray
         Classes, of each seed; as many seeds each.
-    metric : Callable
-        Of confusion matrices, in percent, see ``xser_brain.evaluation.metrics``.
-    clusters : (utterances,) Sequence, optional
-        Speaker of each utterance; by default the units are utterances.
     samples : int
         Random exchanges. Where there are no more possible ones than this, each is made
         once and the test is exact: of 10 speakers, 1024.
@@ -159,7 +150,7 @@ def randomisation_test(
     Raises
     ------
     UserError
-        If the systems have not as many seeds.
+        If the systems differ in their number of seeds.
 
     Example
     -------
@@ -227,19 +218,10 @@ def signed_rank(differences: Sequence[float]) -> tuple[float, float | None]:
 def cohens_d_z(differences: Sequence[float]) -> float | None:
     """Effect size of paired differences: their mean over their standard deviation.
 
-    Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988, chapter 2.
-    Single utterances differ more than speakers or settings do: compare it only with
-    that of the same unit.
-
-    Arguments
-    ---------
-    differences : (n,) Sequence[float]
-        Of pairs.
-
-    Returns
-    -------
-    d_z : float, optional
-        0 if all are zero; None with fewer than two, or if all are the same otherwise.
+    Cohen, "Statistical Power Analysis for the Behavioral Sciences", 1988, chapter 2. 0
+    if all are zero; None with fewer than two, or if all are the same otherwise. Single
+    utterances differ more than speakers or settings do: compare it only with that of
+    the same unit.
 
     Example
     -------
@@ -256,21 +238,11 @@ def cohens_d_z(differences: Sequence[float]) -> float | None:
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """Correct a family of p-values for their number.
+    """Correct a family of p-values for their number, to be compared with the level.
 
     Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6, 1979: the chance of any false rejection stays below the
     level, however the tests depend on each other.
-
-    Arguments
-    ---------
-    p : (tests,) Sequence[float]
-        As the tests gave them.
-
-    Returns
-    -------
-    adjusted : (tests,) np.ndarray
-        To be compared with the level.
 
     Example
     -------

@@ -96,17 +96,8 @@ def summarise(
 def check_metrics(metrics: Mapping[str, Metric], n_classes: int) -> None:
     """Refuse further metrics that run.json could not hold.
 
-    Arguments
-    ---------
-    metrics : mapping of str to Callable
-        By name: (..., classes, classes) counts to (...) percent, 0 to 100.
-    n_classes : int
-        Number of classes.
-
-    Raises
-    ------
-    UserError
-        If a name is taken, or a metric gives something else.
+    Each takes (..., classes, classes) counts and gives (...) percent, 0 to 100:
+    UserError if one gives something else, or its name is taken.
 
     Example
     -------
@@ -139,27 +130,9 @@ def check_metrics(metrics: Mapping[str, Metric], n_classes: int) -> None:
 def shown_interval(
     figures: Mapping, metric: str = "uar"
 ) -> tuple[list[float] | None, str]:
-    """The interval that people are shown: the same one everywhere.
+    """The interval that is shown everywhere: its bounds in percent, and its unit.
 
-    Arguments
-    ---------
-    figures : mapping
-        From ``summarise``.
-    metric : str
-        Whose interval.
-
-    Returns
-    -------
-    bounds : list of float, optional
-        Low and high, percent.
-    unit : str
-        What it is over: ``speakers``, or ``utterances`` where there are too few.
-
-    Example
-    -------
-    >>> few = summarise([0, 1] * 5, [0, 1, 1, 1, 0] * 2, ["a"] * 10, ["happy", "sad"])
-    >>> shown_interval(few)[1]
-    'utterances'
+    The unit is ``speakers``, or ``utterances`` where there are too few speakers.
     """
     speakers = figures.get("ci95_speaker")
     bounds = speakers or figures.get("ci95") or {}
@@ -167,18 +140,7 @@ def shown_interval(
 
 
 def in_words(figures: Mapping, metric: str = "uar") -> str:
-    """A figure with the interval that people are shown.
-
-    Arguments
-    ---------
-    figures : mapping
-        From ``summarise``.
-    metric : str
-        Which figure.
-
-    Returns
-    -------
-    str
+    """A metric of ``summarise`` with the interval that is shown everywhere.
 
     Example
     -------

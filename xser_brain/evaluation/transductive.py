@@ -43,7 +43,7 @@ def score_run(
     normalise : sequence of str
         ``corpus``, ``speaker`` or both.
     data_root : path, optional
-        Where the corpora lie, if not where they were.
+        Folder of the corpora, if they have moved since training.
     progress : bool
         Whether to show a progress bar.
     **options
@@ -138,19 +138,10 @@ def _figures(
 def gain(
     true: np.ndarray, before: np.ndarray, after: np.ndarray, speakers: Sequence[str]
 ) -> dict:
-    """How much UAR is won, with paired intervals over utterances and over speakers.
+    """By how much UAR rises, in points: ``uar``, ``ci95`` and ``ci95_speaker``.
 
-    Arguments
-    ---------
-    true, before, after : (utterances,) np.ndarray
-        Classes, and two systems' predictions.
-    speakers : sequence of str
-        Of the utterances.
-
-    Returns
-    -------
-    dict
-        ``uar``, ``ci95`` and ``ci95_speaker`` (None with too few of them), in points.
+    The paired intervals are over utterances and over speakers; None with too few of
+    them.
 
     Example
     -------

@@ -37,16 +37,7 @@ OVERHEAD = 256  # bytes of an entry beside its values, at most
 def fingerprint(encoder: Encoder, kind: str = "pooled") -> str:
     """Hash the class, the settings and the weights that decide on what is stored.
 
-    Arguments
-    ---------
-    encoder : Encoder
-        The encoder.
-    kind : str
-        As for ``FeatureCache``; a prefix does not depend on what lies above it.
-
-    Returns
-    -------
-    str
+    A prefix (see ``FeatureCache``) does not depend on the layers above it.
 
     Example
     -------
@@ -84,9 +75,9 @@ class FeatureCache:
     folder : path
         Where to keep it.
     encoder : Encoder
-        On the device on which it shall run.
+        On the device on which it is to run.
     data_root : str
-        Where the corpora lie.
+        Folder of the corpora.
     kind : str
         ``pooled``: all layers of a frozen encoder, averaged over frames;
         ``frames``: all of its layers and frames; ``prefix``: what the frozen part
@@ -138,19 +129,9 @@ class FeatureCache:
         return f"{layers}, {'pooled' if self.kind == 'pooled' else 'frames'}"
 
     def size(self, rows: Iterable[Row], crop: float = 0.0) -> int:
-        """Estimate what utterances take, from their durations alone.
+        """Estimate the bytes of utterances from their durations, rather more than less.
 
-        Arguments
-        ---------
-        rows : iterable of Row
-            The utterances.
-        crop : float
-            Seconds that are used of longer ones; 0 for all.
-
-        Returns
-        -------
-        int
-            Bytes, rather more than less.
+        ``crop`` is how many seconds are used of longer ones; 0 for all.
         """
         vector = self.encoder.width * self.dtype.itemsize
         if self.kind != "prefix":
@@ -163,18 +144,7 @@ class FeatureCache:
         return total
 
     def require(self, size: int) -> None:
-        """Refuse a run of which not all fits into the limit, before it begins.
-
-        Arguments
-        ---------
-        size : int
-            Bytes; see ``size``.
-
-        Raises
-        ------
-        UserError
-            If it does not fit.
-        """
+        """Refuse, before it begins, a run whose ``size`` in bytes exceeds the limit."""
         if size > self.limit * GB:
             raise UserError(
                 f"the features of this run may take {size / GB:.2g} GB and cache_limit "
@@ -205,17 +175,17 @@ class FeatureCache:
         transform: WaveformTransform | None = None,
         view: int = 0,
     ) -> Mapping[str, torch.Tensor]:
-        """Look features up, and compute those that are not there.
+        """Look features up, and compute those that are missing.
 
         Arguments
         ---------
         rows : sequence of Row
-            The utterances.
+            The utterances; UserError if the audio of one cannot be read.
         crop : float
             Seconds; of longer utterances the middle piece of that length is used, the
             same in each epoch. 0 for whole utterances.
         batch_size : int, optional
-            Utterances of like length that the encoder takes at once. By default 1 on
+            Utterances of similar length that the encoder takes at once. By default 1 on
             CPU, where batches bring nothing and an utterance's features are then the
             same to the last bit whatever else was missing, and 16 on other devices.
         transform : WaveformTransform, optional
@@ -229,11 +199,6 @@ class FeatureCache:
             By utterance ID: pooled (layers, width), frames (layers, frames, width) or
             prefix (frames, width). The pooled are held in memory, the others are
             mapped from disk when they are asked for.
-
-        Raises
-        ------
-        UserError
-            If audio cannot be read, or the folder does not take what is computed.
         """
         variant = Variant(transform, view) if transform else None
         names, damaged = self._names(rows, crop, variant), self.store.damaged
@@ -356,7 +321,7 @@ class Variant:
         self.name = digest.hexdigest()[:16]
 
     def __call__(self, waveform: np.ndarray, entry: str) -> np.ndarray:
-        """Change an utterance, by chance that hangs on its entry's name alone."""
+        """Change an utterance, at random, with a seed that its entry's name decides."""
         seed = int.from_bytes(hashlib.sha256(entry.encode()).digest()[:8], "big")
         return self.transform(waveform, np.random.default_rng(seed))
 
@@ -393,23 +358,10 @@ def read_ahead(
     read: Callable[[Row], torch.Tensor],
     ahead: int = 32,
 ) -> Iterator[tuple[list[Row], list[torch.Tensor]]]:
-    """Read audio in threads while the one that asks does something else.
+    """Read audio in threads while the caller works; yields batches and their tensors.
 
-    libsndfile works outside the interpreter's lock, so threads are enough.
-
-    Arguments
-    ---------
-    batches : iterable of list of Row
-        What to read.
-    read : callable
-        ``Row -> (samples,) torch.Tensor``.
-    ahead : int
-        How many utterances are read before they are asked for.
-
-    Yields
-    ------
-    list of Row, list of torch.Tensor
-        A batch, in the order of ``batches``.
+    libsndfile works outside the interpreter's lock, so threads are enough. ``ahead`` is
+    how many utterances are read before they are asked for.
     """
     waiting: deque[tuple[list[Row], list[Future]]] = deque()
     with ThreadPoolExecutor() as pool:

@@ -3,7 +3,7 @@
 A folder may serve many runs at once, each with one group of arrays or more::
 
     FOLDER/<key>/about.json         what the arrays of this group are
-    FOLDER/<key>/<na>/<name>.npy    one array, and the CRC-32 of its bytes behind it
+    FOLDER/<key>/<na>/<name>.npy    one array, and then the CRC-32 of its bytes
     FOLDER/<key>.lock               held (shared) by each process that uses the group
     FOLDER/.lock                    held while arrays are evicted
     FOLDER/audio.json               hashes of audio files, as long as they do not change
@@ -65,18 +65,8 @@ def _layout(header: bytes) -> tuple[tuple[int, ...], np.dtype]:
 def read_array(path: Path, verify: bool = True) -> np.ndarray:
     """Map an array into memory; a change of it does not reach the file.
 
-    The file's access time is set, since many disks are mounted without.
-
-    Arguments
-    ---------
-    path : Path
-        A file of ``Store.write``.
-    verify : bool
-        Whether to read all of it and compare its checksum.
-
-    Returns
-    -------
-    numpy.ndarray
+    The file's access time is set, since many disks are mounted without. With ``verify``
+    all of it is read and its checksum compared.
 
     Raises
     ------
@@ -158,18 +148,7 @@ def _files(folder: Path) -> Iterator[os.DirEntry]:
 
 
 def groups(root: Path) -> list[Group]:
-    """Look through a folder.
-
-    Arguments
-    ---------
-    root : Path
-        A folder of stores.
-
-    Returns
-    -------
-    list of Group
-        By key.
-    """
+    """The groups of arrays in a folder of stores, by key."""
     found = []
     for about in sorted(Path(root).glob(f"*/{ABOUT}")):
         try:
@@ -193,15 +172,6 @@ def groups(root: Path) -> list[Group]:
 
 def table(found: Sequence[Group]) -> str:
     """Describe groups in lines of text.
-
-    Arguments
-    ---------
-    found : sequence of Group
-        From ``groups``.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -227,24 +197,9 @@ def table(found: Sequence[Group]) -> str:
 
 
 def remove(root: Path, keys: Sequence[str]) -> list[str]:
-    """Remove groups that no process uses.
+    """Remove groups by key; the keys that were left because a process uses them.
 
-    Arguments
-    ---------
-    root : Path
-        A folder of stores.
-    keys : sequence of str
-        Which groups.
-
-    Returns
-    -------
-    list of str
-        The keys that were left because a process uses them.
-
-    Raises
-    ------
-    UserError
-        If files there may not be removed.
+    UserError if files there may not be removed.
     """
     root, used = Path(root), []
     try:
@@ -315,23 +270,14 @@ class Store:
         self._lock.acquire(SHARED)
 
     def path(self, name: str) -> Path:
-        """Where an array lies, or would."""
+        """The path of an array."""
         return self.folder / name[:2] / f"{name}.npy"
 
     def read(self, name: str, verify: bool = True) -> np.ndarray | None:
-        """Map an array into memory.
+        """Map an array into memory; None if there is none, or it is damaged.
 
-        Arguments
-        ---------
-        name : str
-            Its name; it is not evicted as long as this object lives.
-        verify : bool
-            Whether to read all of it and compare its checksum.
-
-        Returns
-        -------
-        numpy.ndarray or None
-            None if there is none, or it is damaged.
+        It is not evicted as long as this object lives. With ``verify`` all of it is
+        read and its checksum compared.
         """
         self.kept.add(name)
         try:
@@ -343,20 +289,7 @@ class Store:
             return None
 
     def write(self, name: str, array: np.ndarray) -> None:
-        """Keep an array.
-
-        Arguments
-        ---------
-        name : str
-            Its name.
-        array : numpy.ndarray
-            Of floats.
-
-        Raises
-        ------
-        UserError
-            If the folder is full or may not be written to.
-        """
+        """Keep an array of floats; UserError if the disk is full or read-only."""
         self.kept.add(name)
         array = np.ascontiguousarray(array)
         buffer = io.BytesIO()
@@ -377,17 +310,9 @@ class Store:
         )
 
     def make_room(self, size: int) -> None:
-        """Evict what was not used for longest, so that some more bytes fit.
+        """Evict what was not used for longest, so that ``size`` more bytes fit.
 
-        Arguments
-        ---------
-        size : int
-            Bytes that are going to be written.
-
-        Raises
-        ------
-        UserError
-            If that is not enough, or the disk is full.
+        UserError if that is not enough, or the disk is full.
         """
         with Lock(self.root / ".lock") as lock:
             lock.acquire(ALONE)
@@ -463,23 +388,7 @@ class AudioHashes:
             return {}
 
     def of(self, paths: Sequence[str]) -> dict[str, str]:
-        """Hash files.
-
-        Arguments
-        ---------
-        paths : sequence of str
-            The files.
-
-        Returns
-        -------
-        dict of str to str
-            SHA-256 by path.
-
-        Raises
-        ------
-        UserError
-            If a file cannot be read.
-        """
+        """SHA-256 of files by path; UserError if one cannot be read."""
         remembered, now, hashes, lacking = self._remembered(), time.time(), {}, {}
         for path in paths:
             try:

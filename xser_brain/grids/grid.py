@@ -21,7 +21,6 @@ import itertools
 import logging
 import multiprocessing
 import os
-import shlex
 import shutil
 import sys
 import threading
@@ -107,22 +106,7 @@ class Grid:
 
 
 def read(path: Path) -> Grid:
-    """Read a grid.
-
-    Arguments
-    ---------
-    path : Path
-        The YAML file.
-
-    Returns
-    -------
-    Grid
-
-    Raises
-    ------
-    UserError
-        If it is no sound grid.
-    """
+    """Read a grid from YAML; UserError if something in it is wrong."""
     path = Path(path)
     try:
         tree = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8"))
@@ -161,22 +145,7 @@ def read(path: Path) -> Grid:
 def check_systems(
     names: Sequence, where: object, folder: Path = Path()
 ) -> tuple[str, ...]:
-    """Refuse systems that there are not.
-
-    Arguments
-    ---------
-    names : sequence
-        Of pieces of ``recipes/common/systems``, or paths of YAML files.
-    where : object
-        Named in the message.
-    folder : Path
-        From which paths go.
-
-    Returns
-    -------
-    tuple of str
-        Paths made absolute.
-    """
+    """Refuse unknown systems; paths of YAML files, from ``folder``, become absolute."""
     found = _paths([str(name) for name in names], folder)
     for name in found:
         try:
@@ -197,19 +166,7 @@ def _paths(names: Sequence, folder: Path = Path()) -> tuple:
 
 
 def check_seeds(seeds: Sequence, where: object) -> tuple[int, ...]:
-    """Refuse seeds that are no whole numbers from 0 on, or are named twice.
-
-    Arguments
-    ---------
-    seeds : sequence
-        To be checked.
-    where : object
-        Named in the message.
-
-    Returns
-    -------
-    tuple of int
-    """
+    """Refuse seeds that are not whole numbers from 0 on, or are named twice."""
     for seed in seeds:
         if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
             raise UserError(f"{where}: the seed {seed!r} is no whole number from 0 on")
@@ -234,7 +191,7 @@ def _list(tree: Mapping, key: str, path: Path, default: list | None = None) -> l
 
 
 def _left_out(tree: object, path: Path) -> list[tuple[Path, dict]]:
-    """A recipe a target, each with the corpora to choose from."""
+    """A recipe per target, each with the corpora to choose from."""
     if not isinstance(tree, dict):
         raise UserError(
             f"{path}: leave_one_out must hold {', '.join(LEAVE_ONE_OUT_KEYS)}"
@@ -263,25 +220,10 @@ class Planned:
 
 
 def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
-    """Prepare all corpora once, and tell what is still to be done.
+    """Prepare all corpora once, and find what is still to be done.
 
-    Arguments
-    ---------
-    grid : Grid
-        From ``read``.
-    results : Path
-        Where the runs go.
-    rest : sequence of str
-        Further options of all runs, as ``--data_root=DIR``.
-
-    Returns
-    -------
-    Planned
-
-    Raises
-    ------
-    UserError
-        If a recipe is not sound, a corpus is missing, or a setting is not zero-shot.
+    ``rest`` are further options of all runs, as ``--data_root=DIR``. UserError if a
+    recipe is wrong, a corpus is missing, or a setting is not zero-shot.
     """
     from xser_brain.training import folder, hparams, spec
 
@@ -417,21 +359,9 @@ def _end_with_parent() -> None:
 
 
 def carry_out(planned: Planned, jobs: Jobs, pause: float = 0.0) -> dict[str, str]:
-    """Do what is to be done, with one progress bar.
+    """Run the jobs with one progress bar, and return the state of each task.
 
-    Arguments
-    ---------
-    planned : Planned
-        From ``plan``.
-    jobs : Jobs
-        What carries it out.
-    pause : float
-        Seconds between two looks at them.
-
-    Returns
-    -------
-    dict of str to str
-        The state of each task.
+    ``pause`` is how many seconds pass between two looks at them.
     """
     total = len(planned.tasks) + len(planned.finished)
     jobs.submit()
@@ -456,19 +386,7 @@ def carry_out(planned: Planned, jobs: Jobs, pause: float = 0.0) -> dict[str, str
 
 
 def last_lines(log: Path, count: int = LOG_LINES) -> list[str]:
-    """The end of a log, where the reason of a failure stands.
-
-    Arguments
-    ---------
-    log : Path
-        The file.
-    count : int
-        Lines.
-
-    Returns
-    -------
-    list of str
-    """
+    """The end of a log, where the reason of a failure stands."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -478,19 +396,7 @@ def last_lines(log: Path, count: int = LOG_LINES) -> list[str]:
 
 
 def summary(planned: Planned, states: Mapping[str, str]) -> str:
-    """What became of the runs, with the last lines of those that failed.
-
-    Arguments
-    ---------
-    planned : Planned
-        From ``plan``.
-    states : mapping of str to str
-        From ``carry_out``.
-
-    Returns
-    -------
-    str
-    """
+    """What became of the runs, with the last lines of those that failed."""
     lines = []
     for task in planned.tasks:
         if states[task.name] == FAILED:
@@ -505,18 +411,7 @@ def summary(planned: Planned, states: Mapping[str, str]) -> str:
 
 
 def require_disk(results: Path) -> None:
-    """Refuse to start on a disk that is full.
-
-    Arguments
-    ---------
-    results : Path
-        Where runs go; it is made.
-
-    Raises
-    ------
-    UserError
-        If there is no room, or the folder may not be written to.
-    """
+    """Make the folder for runs; UserError if the disk is full or read-only."""
     try:
         results.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(results).free / 1e6
@@ -529,23 +424,3 @@ def require_disk(results: Path) -> None:
             f"no room in {results}: {free:.0f} MB are free, {LEAST_FREE} MB at least are "
             "needed: free the disk or pass --results=DIR"
         )
-
-
-def command(task: Task) -> str:
-    """The task as one would type it.
-
-    Arguments
-    ---------
-    task : Task
-        What to do.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> command(Task("a", ("x.yaml", "--non_target=[a,b]"), Path("log")))
-    "xser train x.yaml '--non_target=[a,b]'"
-    """
-    return shlex.join(["xser", "train", *task.argv])

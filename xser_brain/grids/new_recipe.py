@@ -46,7 +46,7 @@ def new_recipe(recipes: Path, setting: Setting, encoder: str) -> list[Path]:
         The folder to write into. It may hold pieces of its own in ``common``; the
         others are those of the package.
     setting : Setting
-        Who plays which part.
+        Which corpora play which part.
     encoder : str
         A piece of ``common/encoders``.
 

@@ -16,41 +16,14 @@ RANGE = (0.05, 20.0)  # of temperatures
 
 
 def temper(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities at another temperature.
-
-    Arguments
-    ---------
-    probabilities : (utterances, classes) np.ndarray
-        At temperature 1.
-    temperature : float
-        Above 1: less sure, below: surer.
-
-    Returns
-    -------
-    (utterances, classes) np.ndarray
-
-    Example
-    -------
-    >>> temper(np.array([[0.9, 0.1]]), 2.0)
-    array([[0.75, 0.25]])
-    """
+    """Probabilities at another temperature: above 1 less sure, below 1 surer."""
     return np.exp(log_softmax(_logits(probabilities) / temperature, axis=-1))
 
 
 def fit_temperature(probabilities: np.ndarray, true: np.ndarray) -> float:
-    """Find the temperature at which labels are most likely.
+    """Find the temperature, from 0.05 to 20, at which the true classes are most likely.
 
-    Arguments
-    ---------
-    probabilities : (utterances, classes) np.ndarray
-        At temperature 1, of validation utterances.
-    true : (utterances,) np.ndarray
-        Their classes.
-
-    Returns
-    -------
-    float
-        From 0.05 to 20.
+    Of validation utterances: (utterances, classes) probabilities at temperature 1.
 
     Example
     -------
@@ -75,18 +48,7 @@ def expected_calibration_error(
 ) -> float:
     """Mean gap between confidence and accuracy, in percent.
 
-    Arguments
-    ---------
-    probabilities : (utterances, classes) np.ndarray
-        The predictions.
-    true : (utterances,) np.ndarray
-        The classes.
-    bins : int
-        Equal bins of confidence, of which each counts by its utterances.
-
-    Returns
-    -------
-    float
+    Over equal bins of confidence, each weighted by its utterances.
 
     Example
     -------

@@ -146,7 +146,7 @@ class Classifier:
         revision : str, optional
             Of the hub's repository.
         encoder_source : str, optional
-            Where the pretrained encoder lies, if not where it was in training.
+            Where the pretrained encoder is, if it has moved since training.
         **options
             More arguments of ``Classifier``.
 
@@ -157,7 +157,7 @@ class Classifier:
         Raises
         ------
         UserError
-            If the model cannot be had, or is damaged.
+            If the model is not found, or is damaged.
         """
         model, config = load(model_folder(source, revision), encoder_source)
         return cls(model, config, device, precision, **options)
@@ -362,7 +362,7 @@ class Classifier:
         yield from self._embed(held)
 
     def _embed(self, items: list[Embedded]) -> list[Embedded]:
-        """Embed pieces in batches of like length; the order stays."""
+        """Embed pieces in batches of similar length; the order stays."""
         lengths = {i: len(x.piece.samples) for i, x in enumerate(items) if x.piece}
         batches: list[list[int]] = []
         for i in sorted(lengths, key=lambda i: -lengths[i]):
@@ -459,7 +459,7 @@ class Classifier:
 
 
 def _recordings(sources: Iterable) -> Iterator[Recording]:
-    """One a file, also of those in folders."""
+    """One recording per file, also of those in folders."""
     for source in sources:
         if isinstance(source, str | os.PathLike):
             yield from map(Recording, find_audio([source]))

@@ -48,18 +48,9 @@ class Embedding(nn.Module):
     model: EmotionModel
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Embed waveforms.
+        """Embed waveforms, 16 kHz mono and padded at the end: (batch, 1, width).
 
-        Arguments
-        ---------
-        waveforms : (batch, samples) torch.Tensor
-            16 kHz mono, padded at the end.
-        lengths : (batch,) torch.Tensor
-            As shares of the longest.
-
-        Returns
-        -------
-        (batch, 1, width) torch.Tensor
+        ``lengths`` are shares of the longest.
         """
         samples = (lengths * waveforms.shape[1]).round().long()
         return self.model.embed(waveforms, samples)[:, None]
@@ -76,7 +67,7 @@ class Posteriors(nn.Module):
 
 
 class FolderPretrainer(Pretrainer):
-    """Fill the modules of ``hyperparams.yaml`` from the folder that it lies in.
+    """Fill the modules of ``hyperparams.yaml`` from the folder that it is in.
 
     Arguments
     ---------

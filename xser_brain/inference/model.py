@@ -46,33 +46,11 @@ class EmotionModel(nn.Module):
         self.register_buffer("statistics", statistics)
 
     def embed(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Embed utterances.
-
-        Arguments
-        ---------
-        waveforms : (batch, samples) torch.Tensor
-            16 kHz mono, padded at the end.
-        lengths : (batch,) torch.Tensor
-            Samples of each utterance.
-
-        Returns
-        -------
-        (batch, width) torch.Tensor
-        """
+        """Embed (batch, samples) waveforms, padded at the end: (batch, width)."""
         return self.head(self.encoder(waveforms, lengths))
 
     def classify(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Calibrated log-probabilities.
-
-        Arguments
-        ---------
-        embeddings : (..., width) torch.Tensor
-            From ``embed``.
-
-        Returns
-        -------
-        (..., labels) float32 torch.Tensor
-        """
+        """Calibrated log-probabilities of embeddings: (..., labels) float32."""
         logits = self.classifier(embeddings).float()
         return (logits / self.temperature).log_softmax(-1)
 
@@ -81,13 +59,7 @@ class EmotionModel(nn.Module):
         return self.classify(self.embed(waveforms, lengths))
 
     def trained(self) -> dict[str, torch.Tensor]:
-        """All weights but those of a pretrained encoder that did not train.
-
-        Returns
-        -------
-        dict of str to torch.Tensor
-            By name in this module.
-        """
+        """All weights by name, but those of a pretrained encoder that did not train."""
         encoder = self.encoder.trained_state()
         rest = {k: v for k, v in self.state_dict().items() if k[:8] != "encoder."}
         return {**{f"encoder.{name}": value for name, value in encoder.items()}, **rest}

@@ -21,20 +21,7 @@ FEWEST = 10  # recordings; of fewer, mean and deviation are mostly chance
 
 
 def require(model: EmotionModel, normalise: str | None) -> None:
-    """Refuse what cannot be normalised.
-
-    Arguments
-    ---------
-    model : EmotionModel
-        The model.
-    normalise : str, optional
-        ``corpus``, ``speaker`` or None.
-
-    Raises
-    ------
-    UserError
-        If it is none of these, or the model holds no statistics of its training.
-    """
+    """Refuse an unknown protocol, and a model without statistics of its training."""
     if normalise and normalise not in PROTOCOLS:
         raise UserError(f"unknown normalise {normalise!r}: use corpus or speaker")
     if normalise and model.statistics is None:
@@ -45,22 +32,7 @@ def require(model: EmotionModel, normalise: str | None) -> None:
 
 
 def statistics(embeddings: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of embeddings.
-
-    Arguments
-    ---------
-    embeddings : (utterances, width) np.ndarray
-        Of some dozens of utterances at least.
-
-    Returns
-    -------
-    (2, width) float32 np.ndarray
-
-    Example
-    -------
-    >>> statistics(np.array([[1.0], [3.0]])).tolist()
-    [[2.0], [1.0]]
-    """
+    """The (2, width) mean and deviation of embeddings, some dozens of them at least."""
     embeddings = embeddings.astype(np.float64)
     return np.stack([embeddings.mean(0), embeddings.std(0)]).astype(np.float32)
 
@@ -73,7 +45,7 @@ def standardise(
     Arguments
     ---------
     embeddings : (utterances, width) np.ndarray
-        Of the recordings given.
+        Of all recordings; UserError if they are fewer than 10.
     groups : sequence of str
         Whose statistics apply to each. A group of fewer than 10 has those of all.
     training : (2, width) np.ndarray
@@ -82,11 +54,6 @@ def standardise(
     Returns
     -------
     (utterances, width) float32 np.ndarray
-
-    Raises
-    ------
-    UserError
-        If there are fewer than 10 in all.
 
     Example
     -------

@@ -42,7 +42,7 @@ def export_onnx(
     path : path
         The file.
     encoder_source : str, optional
-        Where the pretrained encoder lies, if not where it was in training.
+        Where the pretrained encoder is, if it has moved since training.
 
     Raises
     ------

@@ -21,21 +21,10 @@ RESTRICTED = re.compile(r"\bNC\b|non-commercial|research")
 def card(
     config: dict, repo: str = "", revision: str = MAIN, licence: str = "other"
 ) -> str:
-    """Write a model card from an exported model's configuration.
+    """Write a model card from ``config.json``: Markdown with the hub's front matter.
 
-    Arguments
-    ---------
-    config : dict
-        ``config.json``.
-    repo, revision : str
-        Where on the hub it is published, if it is.
-    licence : str
-        Of the weights, as the hub names it.
-
-    Returns
-    -------
-    str
-        Markdown with the hub's front matter.
+    ``repo`` and ``revision`` say where on the hub the model is published, if it is;
+    ``licence`` is that of the weights, as the hub names it.
     """
     training, result = config["training"], config["result"]
     languages = ", ".join(map(language_name, training["languages"]))
@@ -165,22 +154,7 @@ def _figures(result: dict, standin: bool) -> list[EvalResult]:
 
 
 def language_name(code: str) -> str:
-    """A language in English.
-
-    Arguments
-    ---------
-    code : str
-        ISO 639-1, or what a corpus of your own says.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> language_name("de"), language_name("xx")
-    ('German', 'Xx')
-    """
+    """A language in English, by its ISO 639-1 code; an unknown code is capitalised."""
     return LANGUAGES.get(code, code).title()
 
 

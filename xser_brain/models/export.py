@@ -1,7 +1,7 @@
 """What a run leaves for others: ``model/``, which loads without the run.
 
 ``model.safetensors`` holds what was trained; the pretrained encoder is named, with its
-revision and the hash of its weights, or lies in ``encoder/``. ``config.json`` is all that
+revision and the hash of its weights, or is in ``encoder/``. ``config.json`` is all that
 is needed to build the model, ``README.md`` its card, and with ``hyperparams.yaml``
 SpeechBrain's ``EncoderClassifier.from_hparams`` loads the same model.
 """
@@ -63,16 +63,8 @@ pretrainer: !new:xser_brain.inference.interface.FolderPretrainer
 def calibrate(valid: Mapping, target: Mapping) -> dict:
     """Fit a temperature on the validation parts, and say how far off confidence is.
 
-    Arguments
-    ---------
-    valid, target : mapping
-        ``probabilities`` and ``emotions`` as ``XSERBrain.predict`` gives them. The
-        target is only looked at to report.
-
-    Returns
-    -------
-    dict
-        For run.json; calibration errors in percent.
+    Both are ``probabilities`` and ``emotions`` of ``XSERBrain.predict``; the target is
+    only reported on. For run.json; calibration errors in percent.
     """
     temperature = fit_temperature(valid["probabilities"], valid["emotions"])
     facts = {"temperature": temperature, "threshold": THRESHOLD}
@@ -90,22 +82,11 @@ def collect(
     temperature: float,
     training: Mapping | None = None,
 ) -> EmotionModel:
-    """Put the trained parts of a run together.
+    """Put the trained parts of a run, at its best checkpoint, together.
 
-    Arguments
-    ---------
-    encoder : Encoder
-        The run's, also if only its cached features were read.
-    modules : mapping
-        ``head`` and ``classifier``, with the best checkpoint loaded.
-    temperature : float
-        See ``calibrate``.
-    training : mapping, optional
-        ``embeddings`` of training utterances, as ``XSERBrain.predict`` gives them.
-
-    Returns
-    -------
-    EmotionModel
+    ``encoder`` is the run's even if only cached features were read, and ``modules`` has
+    ``head`` and ``classifier``. ``training`` holds the ``embeddings`` of training
+    utterances, as ``XSERBrain.predict`` gives them.
     """
     head, classifier = (
         getattr(modules[name], "module", modules[name])
@@ -121,25 +102,10 @@ def export(
     whole: bool,
     record: dict,
 ) -> None:
-    """Write a model's folder, whole or not at all.
+    """Write a model's folder, with its pretrained encoder if ``whole``, or nothing.
 
-    A model that cannot be exported is reported in the log.
-
-    Arguments
-    ---------
-    folder : Path
-        Replaced if it exists.
-    model : EmotionModel
-        From ``collect``.
-    whole : bool
-        Whether the pretrained encoder is put in.
-    record : dict
-        What run.json holds.
-
-    Raises
-    ------
-    UserError
-        If the folder cannot be written to.
+    An older folder is replaced; ``record`` is what run.json holds. A model that cannot
+    be exported is reported in the log; UserError if the folder cannot be written.
     """
     try:
         config = _config(model, record)
@@ -186,19 +152,8 @@ def _config(model: EmotionModel, record: dict) -> dict:
 def bundle(source: Path, folder: Path, encoder_source: str | None = None) -> None:
     """Copy an exported model together with its pretrained encoder.
 
-    Arguments
-    ---------
-    source : Path
-        A model's folder.
-    folder : Path
-        Where to; replaced if it exists.
-    encoder_source : str, optional
-        Where the encoder lies, if not where it was in training.
-
-    Raises
-    ------
-    UserError
-        If the model is damaged, its encoder cannot be had, or it cannot be written.
+    Replaces the folder if it exists; ``encoder_source`` is where the encoder is now, if
+    it has moved since training.
     """
     _, config = load(source, encoder_source)
     tensors = safetensors.torch.load_file(source / schema.WEIGHTS)
@@ -209,26 +164,9 @@ def bundle(source: Path, folder: Path, encoder_source: str | None = None) -> Non
 def located(
     folder: Path, description: dict, encoder_source: str | None = None
 ) -> Path | None:
-    """Find the pretrained encoder of an exported model.
+    """The pretrained encoder of an exported model; None if all of it is in the model.
 
-    Arguments
-    ---------
-    folder : Path
-        The model's.
-    description : dict
-        Of the encoder, from ``config.json``.
-    encoder_source : str, optional
-        Where the encoder lies, if not where it was in training.
-
-    Returns
-    -------
-    Path or None
-        None if all of the encoder is in the model.
-
-    Raises
-    ------
-    UserError
-        If it cannot be had.
+    ``encoder_source`` is where it is now, if it has moved since training.
     """
     if "source" not in description:
         return None
@@ -247,7 +185,7 @@ def write(
     Arguments
     ---------
     folder : Path
-        Where to.
+        Where to; UserError if it cannot be written to.
     config : dict
         For ``config.json``; hashes, and whether the encoder is in it, are set here.
     tensors : mapping of str to torch.Tensor
@@ -256,11 +194,6 @@ def write(
         Of the encoder to put in.
     **published
         For the card: see ``xser_brain.models.card.card``.
-
-    Raises
-    ------
-    UserError
-        If the folder cannot be written to.
     """
     temporary = folder.with_name(folder.name + UNFINISHED)
     shutil.rmtree(temporary, ignore_errors=True)

@@ -39,17 +39,7 @@ LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
 
 def check_names(repo: str, revision: str = MAIN, licence: str = "other") -> None:
-    """Refuse names that the hub would refuse.
-
-    Arguments
-    ---------
-    repo, revision, licence : str
-        Repository, branch, and the licence of the weights.
-
-    Raises
-    ------
-    UserError
-        On the first one.
+    """Refuse a repository, branch or licence that the hub would refuse.
 
     Example
     -------
@@ -77,21 +67,7 @@ def check_names(repo: str, revision: str = MAIN, licence: str = "other") -> None
 
 
 def encoder_name(text: str) -> tuple[str, str | None]:
-    """Read where on the hub an encoder lies.
-
-    Arguments
-    ---------
-    text : str
-        ``NAME`` or ``NAME@REVISION``.
-
-    Returns
-    -------
-    str, str or None
-
-    Raises
-    ------
-    UserError
-        If it is not such a name.
+    """Read ``NAME`` or ``NAME@REVISION`` of an encoder on the hub.
 
     Example
     -------
@@ -135,7 +111,7 @@ def assemble(
         Name and revision on the hub from which anyone gets the pretrained encoder, if
         not from where it was in training.
     encoder_source : str, optional
-        Where the pretrained encoder lies here, if not where it was in training.
+        Where the pretrained encoder is here, if it has moved since training.
     offline : bool
         Whether an encoder of the hub is only looked for on this machine.
 
@@ -176,18 +152,7 @@ def assemble(
 
 
 def contents(folder: Path) -> dict[str, int]:
-    """Find what is published of a folder: a model's files, no others.
-
-    Arguments
-    ---------
-    folder : Path
-        From ``assemble``.
-
-    Returns
-    -------
-    dict of str to int
-        Bytes by name.
-    """
+    """Bytes by name of what is published of a folder: a model's files, no others."""
     return {
         name: (folder / name).stat().st_size
         for name in FILES
@@ -198,17 +163,8 @@ def contents(folder: Path) -> dict[str, int]:
 def require_replaceable(folder: Path, source: Path) -> None:
     """Refuse a folder in which something would be lost.
 
-    Arguments
-    ---------
-    folder : Path
-        Where a dry run is to write; it may hold an earlier one, or nothing.
-    source : Path
-        The model that is published.
-
-    Raises
-    ------
-    UserError
-        If it is not a folder, holds the model itself, or anything but a model's files.
+    That is the model itself (``source``), or anything but the files of a model, as from
+    an earlier dry run.
     """
     place, model = folder.resolve(), source.resolve()
     if place in (model, *model.parents) or model in place.parents:
@@ -230,19 +186,9 @@ def require_replaceable(folder: Path, source: Path) -> None:
 
 
 def replace(staged: Path, folder: Path) -> None:
-    """Put a folder in the place of another.
+    """Move a folder from ``assemble``, on the same disk, to the place of another.
 
-    Arguments
-    ---------
-    staged : Path
-        From ``assemble``, on the same disk.
-    folder : Path
-        Allowed by ``require_replaceable``.
-
-    Raises
-    ------
-    UserError
-        If it cannot be written.
+    ``require_replaceable`` says which one; UserError if it cannot be written.
     """
     try:
         if folder.exists():
@@ -253,17 +199,7 @@ def replace(staged: Path, folder: Path) -> None:
 
 
 def require_token() -> str:
-    """Find the hub's token.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    UserError
-        If there is none.
-    """
+    """The hub's token; UserError if there is none."""
     token = get_token()
     if not token:
         raise UserError(f"no token of the hub on this machine: {LOGIN}")
@@ -288,7 +224,7 @@ def push(
         Where to; made if it is not there. Files of a model that is there and that this
         one does not have, as those of an encoder, go; others stay.
     private : bool
-        Whether only its owner may see it.
+        Whether only its owner may see it; UserError if an existing one is public.
     encoder : (str, str or None), optional
         Must be on the hub.
 
@@ -298,11 +234,6 @@ def push(
         Its address.
     bool
         Whether anything was changed.
-
-    Raises
-    ------
-    UserError
-        If the hub cannot be reached, refuses, or shows to all what is to be private.
     """
     api = HfApi(token=require_token())
     committing = False
@@ -364,13 +295,7 @@ def _require_encoder(api: HfApi, name: str, revision: str | None) -> None:
 
 
 def _plain(name: str) -> str:
-    """A folder's name as ``config.json`` may hold it.
-
-    Example
-    -------
-    >>> _plain("_my encoder (2)")
-    'my-encoder-2-'
-    """
+    """A name that ``config.json`` may hold: ``my-encoder`` for ``_my encoder``."""
     return re.sub(r"^[^A-Za-z0-9]+", "", re.sub(r"[^\w.-]+", "-", name)) or "encoder"
 
 

@@ -1,4 +1,4 @@
-"""Adversaries behind a gradient reversal (Mi, Ma & Toda 2026, section 2.3)."""
+"""Adversaries after a gradient reversal (Mi, Ma & Toda 2026, section 2.3)."""
 
 import math
 from collections.abc import Callable

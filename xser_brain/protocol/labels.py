@@ -83,7 +83,7 @@ class LabelSet:
         Raises
         ------
         UserError
-            If that is no label set.
+            If that is not a label set.
         """
         if isinstance(value, LabelSet):
             return value

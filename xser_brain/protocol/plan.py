@@ -161,7 +161,7 @@ def make_plan(
     manifests : mapping
         Corpus name to its manifest, for all of ``setting.corpora(system.trains_on)``.
     data_root : path
-        Where the corpora lie.
+        Folder of the corpora.
     label_set : LabelSet
         The classes.
 
@@ -219,7 +219,7 @@ def make_plan(
 
 
 def _require_attributes(plan: Plan) -> None:
-    """Refuse an objective on an attribute that no training utterance tells."""
+    """Refuse an objective on an attribute that no training utterance has."""
     for name, objective in plan.system.objectives.items():
         for attribute in getattr(objective, "requires", ()):
             if not getattr(plan.labels, attribute):

@@ -17,24 +17,7 @@ logging.getLogger("matplotlib").setLevel(logging.WARNING)
 def draw_confusion(
     path: Path, confusion: Sequence[Sequence[int]], labels: Sequence[str], title: str
 ) -> None:
-    """Draw counts, shaded by the share of each true class.
-
-    Arguments
-    ---------
-    path : Path
-        The PNG to write.
-    confusion : (classes, classes) sequence of int
-        Counts, (true, predicted).
-    labels : sequence of str
-        Names of the classes.
-    title : str
-        Above the picture.
-
-    Raises
-    ------
-    UserError
-        If the file cannot be written.
-    """
+    """Draw (true, predicted) counts, shaded by the share of each true class, as PNG."""
     counts = np.asarray(confusion)
     totals = counts.sum(1, keepdims=True)
     share = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)

@@ -11,12 +11,9 @@ LABEL_SET = "paper"  # neutral, happy, angry and sad: what its figures are of
 
 @cache
 def paper_results() -> dict[tuple[str, str], dict[str, float | None]]:
-    """The figures of the paper's Table 2 that are known.
+    """The figures of the paper's Table 2 that are known, in percent.
 
-    Returns
-    -------
-    dict
-        (setting or ``average``, system) to ``uar`` and ``macro_f1``, in percent.
+    By (setting or ``average``, system).
 
     Example
     -------
@@ -35,11 +32,6 @@ def paper_results() -> dict[tuple[str, str], dict[str, float | None]]:
 @cache
 def paper_counts() -> dict[str, dict[str, int]]:
     """What the paper's Table 1 says of its settings.
-
-    Returns
-    -------
-    dict
-        Setting to ``train_utterances`` and ``train_speakers``.
 
     Example
     -------
@@ -61,23 +53,7 @@ def paper_systems() -> tuple[str, ...]:
 
 
 def in_order(systems: Iterable[str]) -> list[str]:
-    """The paper's systems in its order, then all others by name.
-
-    Arguments
-    ---------
-    systems : iterable of str
-        Names.
-
-    Returns
-    -------
-    list of str
-        Each once.
-
-    Example
-    -------
-    >>> in_order(["mixup", "upper_bound", "coral", "baseline2", "coral"])
-    ['baseline2', 'upper_bound', 'coral', 'mixup']
-    """
+    """The paper's systems in its order, then all others by name, each once."""
     names = set(systems)
     known = [name for name in paper_systems() if name in names]
     return known + sorted(names.difference(known))

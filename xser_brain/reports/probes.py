@@ -19,23 +19,9 @@ PENALTIES = np.logspace(-1, 4, 6)
 
 
 def balanced_sample(labels: Sequence[Hashable], most: int, seed: int = 0) -> np.ndarray:
-    """A random sample with as many of each class as can be had.
+    """Draw at most ``most`` items, as many of each class as possible: sorted indices.
 
     A class too small for its share is taken whole; the others share what it leaves.
-
-    Arguments
-    ---------
-    labels : (n,) sequence
-        The class of each item.
-    most : int
-        Size of the sample, at most.
-    seed : int
-        Seed of the draw.
-
-    Returns
-    -------
-    (chosen,) numpy.ndarray
-        Sorted indices.
 
     Example
     -------
@@ -57,7 +43,7 @@ def probe(
     groups: np.ndarray | None = None,
     folds: int = FOLDS,
 ) -> float:
-    """Cross-validated balanced accuracy of a linear classifier.
+    """Cross-validated balanced accuracy of a linear classifier, in percent.
 
     Ridge regression onto the classes, from standardised features; its penalty is
     chosen within the training part of each fold.
@@ -72,11 +58,6 @@ def probe(
         What must not be on both sides of a fold, as speakers.
     folds : int
         Number of folds.
-
-    Returns
-    -------
-    float
-        Percent.
 
     Example
     -------
@@ -163,15 +144,7 @@ def _row(name: str, within: str | None, accuracy: float, classes: int, n: int) -
 def probe_rows(runs: Sequence[dict]) -> list[dict]:
     """Probe all runs that kept embeddings.
 
-    Arguments
-    ---------
-    runs : sequence of dict
-        From ``xser_brain.reports.runs.find_runs``.
-
-    Returns
-    -------
-    list of dict
-        As from ``probe_run``, with ``system``, ``zero_shot`` and ``seed``.
+    As ``probe_run``, with ``system``, ``zero_shot`` and ``seed`` in each row.
     """
     rows = []
     for run in runs:

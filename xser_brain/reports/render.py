@@ -54,33 +54,13 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def markdown(self) -> str:
-        """As GitHub shows it.
-
-        Returns
-        -------
-        str
-
-        Example
-        -------
-        >>> print(Table("T", ["a", "b"], [["**1**", "2"]], ["a note"]).markdown())
-        **T**
-        <BLANKLINE>
-        | a | b |
-        | --- | --- |
-        | **1** | 2 |
-        <BLANKLINE>
-        a note
-        """
+        """The table in GitHub's Markdown, between its bold title and its notes."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
         table = "\n".join(f"| {' | '.join(map(_piped, line))} |" for line in lines)
         return "\n\n".join([f"**{self.title}**", table, *self.notes])
 
     def latex(self) -> str:
         r"""As a table environment; the document needs booktabs.
-
-        Returns
-        -------
-        str
 
         Example
         -------
@@ -124,27 +104,12 @@ def _piped(cell: str) -> str:
 
 
 def latex_text(text: str) -> str:
-    r"""Escape text for LaTeX, with ``**bold**`` made bold.
-
-    Arguments
-    ---------
-    text : str
-        Plain text.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> latex_text("**78.1 ±** 4 % of a_b")
-    '\\textbf{78.1 $\\pm$} 4 \\% of a\\_b'
-    """
+    r"""Escape text for LaTeX, with ``**bold**`` made bold."""
     escaped = "".join(LATEX.get(letter, letter) for letter in text)
     return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", escaped)
 
 
 def latex_document(tables: Sequence[Table]) -> str:
-    """A whole document that compiles by itself."""
+    """A whole document that compiles on its own."""
     body = "\n\n".join(table.latex() for table in tables)
     return f"{PREAMBLE}{body}\n\\end{{document}}\n"

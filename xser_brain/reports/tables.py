@@ -150,19 +150,9 @@ class Claim:
 
 
 def scores(groups: Sequence[Group], subset: str) -> list[Score]:
-    """All systems in all settings.
+    """All systems in all settings on a subset, without those that were trained on it.
 
-    Arguments
-    ---------
-    groups : sequence of Group
-        From ``group_runs``.
-    subset : str
-        ``target_test`` or ``target_all``.
-
-    Returns
-    -------
-    list of Score
-        Without systems that were trained on the subset.
+    ``subset`` is ``target_test`` or ``target_all``.
     """
     found = []
     for group in groups:
@@ -222,20 +212,10 @@ def _spread(values: np.ndarray) -> float | None:
 def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
     """Test the paper's claims, and every other zero-shot system against ``REFERENCE``.
 
-    Each in each setting, and over the settings of an encoder.
-
-    Arguments
-    ---------
-    groups : sequence of Group
-        From ``group_runs``, of one encoder.
-    subset : str
-        ``target_test`` or ``target_all``.
-
-    Returns
-    -------
-    list of Claim
-        By claim, then by setting; ``p_holm`` counts all tests of single settings as
-        one family, and all tests over settings as another.
+    Each in each setting, and over the settings of an encoder. By claim, then by
+    setting; ``p_holm`` counts all tests of single settings as one family, and all tests
+    over settings as another. ``groups`` are of one encoder, ``subset`` is
+    ``target_test`` or ``target_all``.
     """
     found, over = [], []
     for better, worse in (*CLAIMS, *_others(groups)):
@@ -494,21 +474,8 @@ class Report:
 def gather(results: Path, purpose: str = "result") -> Report:
     """Read all runs below a folder and make their tables.
 
-    Arguments
-    ---------
-    results : Path
-        Searched all through.
-    purpose : str
-        ``result`` or ``tuning``.
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    UserError
-        If there is no run, one is damaged, or they may not stand in one table.
+    ``purpose`` is ``result`` or ``tuning``. UserError if there is no run, one is
+    damaged, or they may not stand in one table.
     """
     groups = group_runs(find_runs(results), purpose)
     report = Report(groups, [], [], [settings_table(groups)])
@@ -558,20 +525,10 @@ def _flat(row: Score | Claim) -> dict:
 
 
 def write_all(report: Report, folder: Path) -> list[Path]:
-    """Write all tables in all formats.
+    """Write all tables in all formats, and return their paths.
 
-    Arguments
-    ---------
-    report : Report
-        From ``gather``.
-    folder : Path
-        Where to.
-
-    Returns
-    -------
-    list of Path
-        ``tables.md``, ``tables.tex`` (a document that compiles), ``results.csv`` and,
-        if claims could be tested, ``claims.csv``.
+    ``tables.md``, ``tables.tex`` (a document that compiles), ``results.csv`` and, if
+    claims could be tested, ``claims.csv``.
     """
     texts = {
         "tables.md": as_markdown(report) + "\n",
@@ -586,19 +543,9 @@ def write_all(report: Report, folder: Path) -> list[Path]:
 
 
 def update_document(path: Path, table: str) -> None:
-    """Put a table between the marks of a document.
+    """Put a table between the lines ``BEGIN`` and ``END`` of a Markdown file.
 
-    Arguments
-    ---------
-    path : Path
-        A Markdown file with the lines ``BEGIN`` and ``END``.
-    table : str
-        What to put between them.
-
-    Raises
-    ------
-    UserError
-        If the file is missing or has no such lines.
+    UserError if the file is missing or has no such lines.
     """
     try:
         text = path.read_text(encoding="utf-8")

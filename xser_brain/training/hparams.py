@@ -100,23 +100,10 @@ def is_file_name(name: str) -> bool:
 
 
 def system_path(name: str, recipe: Path | None = None) -> Path:
-    """The YAML file of a system.
+    """The YAML file of a system: a piece of ``common/systems``, or a path.
 
-    Arguments
-    ---------
-    name : str
-        Of a piece of ``common/systems``, or the path of a file of one's own.
-    recipe : Path, optional
-        Whose ``common`` is looked at first; by default that of the installed recipes.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    UserError
-        If there is no such system.
+    ``recipe`` is the one whose ``common`` is searched first; by default the installed
+    one.
     """
     if is_file_name(name):
         path = Path(name).expanduser().resolve()
@@ -236,17 +223,7 @@ class Composed:
         return sorted({tag.split(":")[1].split(".")[0] for tag in _built(self.tree)})
 
     def text(self) -> str:
-        """As plain HyperPyYAML, all references resolved.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        UserError
-            On a reference to nothing.
-        """
+        """As plain HyperPyYAML, all references resolved; UserError if one fails."""
         stream = io.StringIO()
         ruamel.yaml.YAML().dump(self.tree, stream)
         try:
@@ -326,7 +303,7 @@ def _is_block(node: object) -> bool:
 
 
 def _override(tree: CommentedMap, key: str, value: object, recipe: Path) -> str:
-    """Set a key, alone or with the path to it, to what is given; its whole path."""
+    """Set a key, alone or with the path to it, to a value; its whole path."""
     if "." in key:
         *path, name = key.split(".")
         blocks = [name for name in tree if isinstance(tree[name], Mapping)]
@@ -361,7 +338,7 @@ def _override(tree: CommentedMap, key: str, value: object, recipe: Path) -> str:
 
 
 def _inside(tree: CommentedMap, path: Sequence[str]) -> object:
-    """What lies at the end of a path, None where there is nothing."""
+    """What is at the end of a path, None where there is nothing."""
     node = tree
     for part in path:
         node = _opened(node, part) if isinstance(node, Mapping) else None
@@ -412,43 +389,12 @@ def _unknown(key: str, known: list[str], where: object) -> UserError:
 
 
 def resolve(recipe: str | Path, overrides: Mapping | None = None) -> str:
-    """Put a recipe, its pieces and overrides together, as plain HyperPyYAML text.
-
-    Arguments
-    ---------
-    recipe, overrides
-        See ``compose``.
-
-    Returns
-    -------
-    str
-        All references resolved.
-
-    Raises
-    ------
-    UserError
-        As ``compose``, and on a reference to nothing.
-    """
+    """Plain HyperPyYAML text of ``compose``, with all references resolved."""
     return compose(recipe, overrides).text()
 
 
 def explain(recipe: str | Path) -> str:
-    """The recipe and the pieces it includes, as they stand, for a help text.
-
-    Arguments
-    ---------
-    recipe : path
-        The YAML file.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    UserError
-        If the recipe or a piece is missing.
-    """
+    """The recipe and the pieces it includes, as they stand, for a help text."""
     recipe = Path(recipe)
     tree = _read(recipe)
     pieces = [_included_path(node, tree, recipe) for node in tree.values()]
@@ -461,22 +407,7 @@ def explain(recipe: str | Path) -> str:
 
 
 def load(text: str) -> dict:
-    """Build the objects that resolved YAML text names.
-
-    Arguments
-    ---------
-    text : str
-        From ``resolve``.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UserError
-        If something cannot be built.
-    """
+    """Build the objects that YAML text of ``resolve`` names; UserError if one fails."""
     try:
         return load_hyperpyyaml(text)
     except (ValueError, TypeError, ImportError, AttributeError, YAMLError) as error:
@@ -485,29 +416,11 @@ def load(text: str) -> dict:
 
 
 def parse_arguments(argv: Sequence[str]) -> tuple:
-    """Tell SpeechBrain's run options and overrides of a recipe apart.
+    """Tell the recipe, SpeechBrain's run options and overrides of the recipe apart.
 
-    SpeechBrain's own takes what begins like a run option for it (``--optimizer`` for
-    ``--optimizer_step_limit``), so that it only gets to see what is one.
-
-    Arguments
-    ---------
-    argv : sequence of str
-        ``hparams/X.yaml [--key=value ...]``.
-
-    Returns
-    -------
-    str
-        The recipe.
-    speechbrain.utils.run_opts.RunOptions
-        SpeechBrain's.
-    dict
-        The overrides.
-
-    Raises
-    ------
-    UserError
-        As ``parse_overrides``.
+    SpeechBrain's own parser takes what begins like a run option for it (``--optimizer``
+    for ``--optimizer_step_limit``), so it only gets to see what is one. ``argv`` is
+    ``hparams/X.yaml [--key=value ...]``.
     """
     from speechbrain.utils.run_opts import RunOptions  # seconds, of torch
 
@@ -527,21 +440,9 @@ def parse_arguments(argv: Sequence[str]) -> tuple:
 
 
 def parse_overrides(text: str) -> dict:
-    r"""Read overrides.
+    r"""Read overrides, one ``key: value`` a line.
 
-    Arguments
-    ---------
-    text : str
-        One ``key: value`` a line.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    UserError
-        If a line is not of that form, or a key is given twice.
+    UserError if a line is not of that form, or a key is given twice.
 
     Example
     -------

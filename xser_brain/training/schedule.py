@@ -28,17 +28,7 @@ class WarmupCosine:
         number("warmup", self.warmup, whole=True)
 
     def __call__(self, step: int, steps: int) -> float:
-        """What the learning rate is multiplied by.
-
-        Arguments
-        ---------
-        step, steps : int
-            Optimiser steps done, and in all.
-
-        Returns
-        -------
-        float
-        """
+        """The factor of the learning rate after ``step`` of ``steps`` steps."""
         if step < self.warmup:
             return (step + 1) / self.warmup
         progress = (step - self.warmup) / max(1, steps - self.warmup)

@@ -50,7 +50,7 @@ class Validation:
 class Selection:
     """Keep the checkpoint of the highest score; by default the mean UAR over languages.
 
-    Subclass it and write ``score``, and ``divide`` if other utterances shall judge.
+    Subclass it and write ``score``, and ``divide`` to judge by other utterances.
     """
 
     stops_early = True  # whether a run ends after ``patience`` validations without gain
@@ -137,21 +137,7 @@ class LastStep(Selection):
 
 
 def selection_of(value: object) -> Selection:
-    """Read what a recipe says below ``selection``.
-
-    Arguments
-    ---------
-    value : str, mapping or Selection
-        ``mean``, ``last``, ``{language: CODE}``, or an object of one's own.
-
-    Returns
-    -------
-    Selection
-
-    Raises
-    ------
-    UserError
-        If it is none of these.
+    """Read ``selection`` of a recipe: mean, last, ``{language: CODE}`` or an object.
 
     Example
     -------

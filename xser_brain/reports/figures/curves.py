@@ -39,18 +39,10 @@ Line = tuple[list[int], list[float]]
 
 
 def read_train_log(path: Path) -> Log:
-    """Read what was logged at each validation.
+    """Read what was logged at each validation, from SpeechBrain's train_log.txt.
 
-    Arguments
-    ---------
-    path : Path
-        SpeechBrain's train_log.txt.
-
-    Returns
-    -------
-    dict of int to dict
-        Step to statistics by name (``train ce``, ``valid uar_en``, ...); of a step that
-        a resumed run did again, the later ones. Empty if there is no log.
+    Step to statistics by name (``train ce``, ``valid uar_en``, ...); of a step that a
+    resumed run did again, the later ones. Empty if there is no log.
     """
     if not path.is_file():
         return {}
@@ -67,21 +59,10 @@ def read_train_log(path: Path) -> Log:
 
 
 def curves(logs: Sequence[Log], name: str) -> tuple[list[Line], Line]:
-    """One statistic over steps, of each seed and on average.
+    """One statistic over steps: the lines of the seeds that have it, and their mean.
 
-    Arguments
-    ---------
-    logs : sequence of dict
-        From ``read_train_log``, one a seed.
-    name : str
-        The statistic.
-
-    Returns
-    -------
-    seeds : list of (steps, values)
-        Of the seeds that have it.
-    mean : (steps, values)
-        Over the steps that all of them have done: they stop at different ones.
+    A line is (steps, values); the mean is over the steps that all of the seeds have
+    done, since they stop at different ones.
 
     Example
     -------
@@ -100,17 +81,7 @@ def curves(logs: Sequence[Log], name: str) -> tuple[list[Line], Line]:
 
 
 def losses(logs: Iterable[Log]) -> dict[str, tuple[str, str]]:
-    """Label and colour of each objective's loss that was logged.
-
-    Arguments
-    ---------
-    logs : iterable of dict
-        From ``read_train_log``.
-
-    Returns
-    -------
-    dict of str to (str, str)
-        By statistic: those of ``LOSSES``, then others by name.
+    """Label and colour of each logged loss: those of ``LOSSES``, then others by name.
 
     Example
     -------
@@ -129,22 +100,10 @@ def losses(logs: Iterable[Log]) -> dict[str, tuple[str, str]]:
 
 @styled
 def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | None:
-    """Draw losses and validation UAR over steps.
+    """Draw losses and validation UAR over steps; None if no run has a log.
 
     Columns are systems. A thin line is a seed, a thick one their mean as far as all of
     them have come, and a circle the checkpoint that was chosen.
-
-    Arguments
-    ---------
-    systems : mapping
-        System to its runs, one a seed.
-    title : str
-        Above the figure.
-
-    Returns
-    -------
-    Figure or None
-        None if no run has a log.
     """
     logs: dict[str, list[tuple[dict, Log]]] = {}
     for name, runs in systems.items():

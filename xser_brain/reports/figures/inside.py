@@ -21,22 +21,11 @@ THICK = 0.72  # of a bar, of the room for one
 
 @styled
 def draw_probes(rows: Sequence[dict], title: str) -> Figure | None:
-    """Draw what linear probes read: a panel a probe, a bar a system.
+    """Draw what linear probes read: a panel per probe, a bar per system.
 
     Bars are means over seeds, dots are seeds, and a line across a bar is chance. Only
-    zero-shot systems are shown: the others are trained on another language.
-
-    Arguments
-    ---------
-    rows : sequence of dict
-        From ``xser_brain.reports.probes.probe_rows``.
-    title : str
-        Above the figure.
-
-    Returns
-    -------
-    Figure or None
-        None without such rows.
+    zero-shot systems are shown: the others are trained on another language. None
+    without rows.
     """
     cells: dict[tuple[str, str], dict[str, list[dict]]] = {}
     for row in rows:
@@ -77,17 +66,7 @@ def draw_layer_weights(
 ) -> Figure | None:
     """Draw the weight of each encoder layer: the mean over seeds, and their range.
 
-    Arguments
-    ---------
-    systems : mapping
-        System to its runs, one a seed.
-    title : str
-        Above the figure.
-
-    Returns
-    -------
-    Figure or None
-        None if no run weighs layers.
+    None if no run weighs layers.
     """
     weights = {
         name: np.array([r["layer_weights"] for r in runs if r.get("layer_weights")])

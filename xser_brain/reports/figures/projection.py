@@ -26,18 +26,7 @@ FEWEST = 10  # utterances; fewer show nothing
 
 
 def check_method(method: str) -> None:
-    """Refuse a method of projection that is not there.
-
-    Arguments
-    ---------
-    method : str
-        ``tsne`` or ``umap``.
-
-    Raises
-    ------
-    UserError
-        If it is unknown, or its package is not installed.
-    """
+    """Refuse a projection other than ``tsne`` and ``umap``, or without its package."""
     if method not in METHODS:
         raise UserError(f"unknown method {method!r}: use {' or '.join(METHODS)}")
     if method == "umap":
@@ -52,23 +41,8 @@ def check_method(method: str) -> None:
 def project(vectors: np.ndarray, method: str = "tsne") -> np.ndarray:
     """Project embeddings to the plane by their directions, which SupCon compares.
 
-    t-SNE: van der Maaten & Hinton 2008; UMAP: McInnes et al. 2018.
-
-    Arguments
-    ---------
-    vectors : (utterances, width) numpy.ndarray
-        Embeddings, of ``FEWEST`` utterances or more.
-    method : str
-        ``tsne`` or ``umap``.
-
-    Returns
-    -------
-    (utterances, 2) numpy.ndarray
-
-    Raises
-    ------
-    UserError
-        If the method is unknown, or its package is not installed.
+    t-SNE: van der Maaten & Hinton 2008; UMAP: McInnes et al. 2018. Takes ``FEWEST``
+    utterances or more.
 
     Example
     -------
@@ -96,19 +70,10 @@ def project(vectors: np.ndarray, method: str = "tsne") -> np.ndarray:
 def common_sample(
     runs: Sequence[Mapping[str, np.ndarray]], most: int = MOST
 ) -> list[str]:
-    """Utterances for all systems, balanced over languages and emotions.
+    """IDs of utterances for all systems, balanced over languages and emotions, sorted.
 
-    Arguments
-    ---------
-    runs : sequence of mapping
-        One a system, from ``xser_brain.evaluation.embeddings.load``.
-    most : int
-        How many, at most.
-
-    Returns
-    -------
-    list of str
-        Sorted identifiers, of validation and target utterances of any system.
+    They are validation and target utterances of any system; ``runs`` holds one run of
+    each.
     """
     cells = {}
     for arrays in runs:
@@ -124,26 +89,12 @@ def common_sample(
 def draw_projection(
     systems: Mapping[str, Sequence[dict]], title: str, method: str = "tsne"
 ) -> Figure | None:
-    """Draw what each system makes of the same utterances.
+    """Draw what each system makes of the same utterances; None without embeddings.
 
     Columns are systems, each with the run of its first seed; the upper row shows
     emotions, the lower one languages. Utterances come from validation parts and the
     target, so a zero-shot system has not learned from any. A system shows those that it
     has embedded: one trained on the source alone has no other training language.
-
-    Arguments
-    ---------
-    systems : mapping
-        System to its runs, one a seed.
-    title : str
-        Above the figure.
-    method : str
-        ``tsne`` or ``umap``.
-
-    Returns
-    -------
-    Figure or None
-        None if no run kept embeddings.
     """
     loaded = {}
     for name, runs in systems.items():

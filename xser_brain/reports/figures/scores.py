@@ -12,18 +12,11 @@ from xser_brain.reports.tables import Score
 
 
 def uar_rows(scores: Sequence[Score]) -> list[dict]:
-    """What ``draw_uar`` takes, from the scores of the tables.
+    """The rows of ``draw_uar``, from the scores of the tables.
 
-    Arguments
-    ---------
-    scores : sequence of Score
-        From ``xser_brain.reports.tables.scores``.
-
-    Returns
-    -------
-    list of dict
-        ``setting``, ``system``, ``zero_shot``, ``uar``, ``low``, ``high`` and ``chance``
-        in percent, ``unit`` (of the interval), ``n``.
+    ``setting``, ``system``, ``zero_shot``, ``uar``, ``low``, ``high`` and ``chance`` in
+    percent, ``unit`` (of the interval), ``n``; ``low`` and ``high`` are None where
+    there is no interval.
     """
     return [
         {
@@ -43,19 +36,9 @@ def uar_rows(scores: Sequence[Score]) -> list[dict]:
 
 @styled
 def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
-    """Draw UAR and its interval: a panel a setting, a line a system.
+    """Draw UAR and its interval: a panel per setting, a line per system.
 
-    Arguments
-    ---------
-    rows : sequence of dict
-        From ``uar_rows``; ``low`` and ``high`` are None where there is no interval.
-    title : str
-        Above the figure.
-
-    Returns
-    -------
-    Figure or None
-        None without rows.
+    None without rows, which are those of ``uar_rows``.
     """
     if not rows:
         return None
@@ -109,17 +92,6 @@ def draw_confusions(systems: Mapping[str, Sequence[dict]], title: str) -> Figure
 
     A cell shows the percentage of its true emotion and, below, the mean count; over the
     whole target, or its test part where the rest was trained on.
-
-    Arguments
-    ---------
-    systems : mapping
-        System to its runs, one a seed.
-    title : str
-        Above the figure.
-
-    Returns
-    -------
-    Figure
     """
     figure, axes = panels(title, len(systems), 3, 2.25, ("predicted", "true"))
     for panel, (name, runs) in zip(axes, systems.items(), strict=True):

@@ -82,16 +82,6 @@ BAR, DARK, REFERENCE = "#8DB3D9", "#16324F", "#B3431E"
 def label_styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker of each label; of many unknown ones the first come again.
 
-    Arguments
-    ---------
-    labels : sequence of str
-        Names of the classes.
-
-    Returns
-    -------
-    dict of str to (str, str)
-        In the order of the labels.
-
     Example
     -------
     >>> label_styles(["positive", "sad"])
@@ -114,15 +104,6 @@ def language_styles(
     systems: Mapping[str, Sequence[dict]],
 ) -> dict[str, tuple[str, str]]:
     """Colour and marker of each language of a setting, the target last.
-
-    Arguments
-    ---------
-    systems : mapping
-        System to its runs.
-
-    Returns
-    -------
-    dict of str to (str, str)
 
     Example
     -------
@@ -150,18 +131,7 @@ def label(system: str) -> str:
 def new_figure(title: str, width: float, height: float, below: str = "") -> Figure:
     """A figure with its title, and a text below its panels.
 
-    Arguments
-    ---------
-    title : str
-        Above all panels; long ones are broken into lines.
-    width, height : float
-        Inches; lines of text make it higher.
-    below : str
-        Below all panels, where an axis has its label.
-
-    Returns
-    -------
-    Figure
+    Sizes are in inches; long texts are broken into lines, which make the figure higher.
     """
     above, below = (textwrap.fill(t, round(width * LETTERS)) for t in (title, below))
     lines = len(above.splitlines()) + len(below.splitlines())
@@ -176,22 +146,8 @@ def panels(
 ) -> tuple[Figure, list[Axes]]:
     """A figure of n panels with shared axes, row by row, a column or a page wide.
 
-    Arguments
-    ---------
-    title : str
-        Above all panels.
-    n : int
-        Number of panels.
-    most : int
-        Panels side by side, at most.
-    height : float
-        Inches of a row.
-    labels : (str, str)
-        Of the x axes together and of each row's y axis.
-
-    Returns
-    -------
-    Figure, list of Axes
+    ``most`` panels stand side by side, ``height`` is the inches of a row, and
+    ``labels`` are those of the x axes together and of each row's y axis.
     """
     columns = min(n, most)
     rows = -(-n // columns)
@@ -211,22 +167,7 @@ def panels(
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write a figure as PNG and PDF; the same figure gives the same bytes.
 
-    Arguments
-    ---------
-    figure : Figure
-        The figure.
-    stem : Path
-        Where to, without suffix.
-
-    Returns
-    -------
-    list of Path
-        The two files.
-
-    Raises
-    ------
-    UserError
-        If they cannot be written.
+    ``stem`` is the path without suffix; UserError if a file cannot be written.
     """
     paths = []
     for suffix, metadata in (("png", None), ("pdf", {"CreationDate": None})):
