@@ -103,8 +103,10 @@ class Wav2Vec2(Core):
         if self.normalise:
             variance, mean = torch.var_mean(waveform, correction=0)
             waveform = (waveform - mean) / torch.sqrt(variance + 1e-7)
-        if len(waveform) < self.shortest:
-            waveform = nn.functional.pad(waveform, (0, self.shortest - len(waveform)))
+        if waveform.shape[0] < self.shortest:
+            waveform = nn.functional.pad(
+                waveform, (0, self.shortest - waveform.shape[0])
+            )
         features = self.model.feature_extractor(waveform[None])
         return features[0].transpose(0, 1)
 
@@ -197,12 +199,14 @@ class Whisper(Core):
     def local(self, waveform: torch.Tensor) -> torch.Tensor:
         """(samples,) to (frames, width); what is longer than 30 s is cut."""
         waveform = waveform[: self.longest]
-        if len(waveform) < self.n_fft:  # torch.stft mirrors half a window at each end
-            waveform = nn.functional.pad(waveform, (0, self.n_fft - len(waveform)))
+        if (
+            waveform.shape[0] < self.n_fft
+        ):  # torch.stft mirrors half a window at each end
+            waveform = nn.functional.pad(waveform, (0, self.n_fft - waveform.shape[0]))
         hidden = nn.functional.gelu(self.encoder.conv1(self.log_mel(waveform)[None]))
         hidden = nn.functional.gelu(self.encoder.conv2(hidden))
         hidden = hidden[0].transpose(0, 1)
-        return hidden + self.encoder.embed_positions.weight[: len(hidden)]
+        return hidden + self.encoder.embed_positions.weight[: hidden.shape[0]]
 
     def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """``local`` gives the transformer's input."""
