@@ -232,7 +232,8 @@ def test_named_label_sets_are_of_the_wide_vocabulary():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("sixx", "sixx has fewer than two labels.*one of paper, six"),
+        ("sixx", "unknown label set 'sixx' .*paper, six.*did you mean six"),
+        ("happy", r"unknown label set 'happy' .*list labels, as \[happy, sad\]"),
         ([], "fewer than two labels"),
         ({"good": ["happy"]}, "good has fewer than two labels"),
         (["happy", "joy"], "unknown label 'joy': use a label set .*surprise"),

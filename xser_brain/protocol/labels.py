@@ -1,5 +1,6 @@
 """The labels of a run as a value: which emotions there are, and what counts as which."""
 
+import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -95,6 +96,15 @@ class LabelSet:
                 for label, own in value.items()
             }
             return cls("+".join(members), members)
+        if isinstance(value, str) and "," not in value:
+            near = difflib.get_close_matches(value, LABEL_SETS, n=1)
+            hint = (
+                f"did you mean {near[0]}?" if near else "list labels, as [happy, sad]"
+            )
+            raise UserError(
+                f"labels: unknown label set {value!r} (there are "
+                f"{', '.join(LABEL_SETS)}): {hint}"
+            )
         names = value.split(",") if isinstance(value, str) else value
         if not isinstance(names, Sequence):
             raise UserError(f"labels is {value!r}: name a label set or list labels")
