@@ -123,6 +123,7 @@ def write(
         "target_test": target_test,
         "target_all": target_all,
         "layer_weights": unwrapped(brain.modules.head).weights(),
+        "steps_left_out": brain.left_out,
         "trainable_parameters": sum(
             p.numel() for p in brain.modules.parameters() if p.requires_grad
         ),
