@@ -252,7 +252,9 @@ class XSERBrain(sb.Brain):
         score = self.hparams.selection.score(validation)
         state = self.hparams.run_state
         state.seconds = self._seconds_before + time.monotonic() - self._started
-        self.hparams.epoch_counter.update_metric(score)
+        counter = self.hparams.epoch_counter
+        counter.update_metric(score)
+        ended = counter.should_stop or counter.current >= counter.limit
         self.hparams.train_logger.log_stats(
             stats_meta={
                 "step": self.optimizer_step,
@@ -271,6 +273,7 @@ class XSERBrain(sb.Brain):
                 "uar": mean,
                 "valid_uar": per_language,
                 "step": self.optimizer_step,
+                "ended": ended or self._optimizer_step_limit_exceeded,
             },
             max_keys=[SCORE],
             verbosity=logging.DEBUG,
