@@ -3,17 +3,29 @@
 import logging
 import time
 from collections import defaultdict
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import speechbrain as sb
 import torch
+import yaml
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from data_prep.errors import UserError
+from data_prep.manifest import write_atomic
 from xser_brain.data.batches import Batch
 from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
+from xser_brain.training import stopping
+from xser_brain.training.checkpoints import BEST
 from xser_brain.training.selection import Validation
 
 SCORE = "score"  # of a checkpoint, by the run's selection
@@ -25,6 +37,21 @@ def unwrapped(module):
     return getattr(module, "module", module)
 
 
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the lines of validations that a resumed run is going to repeat."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [
+        line
+        for line in lines
+        if line.endswith("\n") and int(line.split(",")[0].split(": ")[1]) <= step
+    ]
+    if kept != lines:
+        write_atomic(log, "".join(kept).encode())
+
+
+@register_checkpoint_hooks
 class XSERBrain(sb.Brain):
     """Train and score an emotion classifier: one embedding, any objectives.
 
@@ -40,12 +67,76 @@ class XSERBrain(sb.Brain):
     """
 
     left_out = 0  # steps, for their gradients overflowed in half precision
+    _parts_before = None  # of an interval that is resumed half-way
 
     def on_fit_start(self):
         """Resume, and note how long training took before."""
         super().on_fit_start()
         self._seconds_before = self.hparams.run_state.seconds
         self._started = time.monotonic()
+        _forget_after(Path(self.hparams.train_logger.save_file), self.optimizer_step)
+
+    def fit(self, *args, **kwargs):
+        """See ``sb.Brain.fit``; a signal stops it where it can be resumed."""
+        # Of several processes each would stop at a step of its own.
+        with nullcontext() if self.distributed_launch else stopping.saving():
+            super().fit(*args, **kwargs)
+            self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if stopping.asked() is not None:
+            raise stopping.Stopped(stopping.asked())
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        """Only between two steps; by a clock that nobody sets, or if asked to stop."""
+        if self.step % self.grad_accumulation_factor:
+            return False
+        if stopping.asked() is not None and not self.distributed_launch:
+            return True
+        since = time.monotonic() - self._kept_at
+        return super()._should_save_intra_epoch_ckpt(
+            time.time() - since, steps_since_ckpt
+        )
+
+    def _save_intra_epoch_ckpt(self):
+        """Save between two validations; the latest such checkpoint is kept."""
+        self._note_seconds()
+        self.checkpointer.save_and_keep_only(
+            meta={
+                INTRA_EPOCH_CKPT_FLAG: True,
+                "step": self.optimizer_step,
+                BEST: float(self.hparams.epoch_counter.best_score),
+            },
+            end_of_epoch=False,
+            ckpt_predicate=lambda item: INTRA_EPOCH_CKPT_FLAG in item.meta,
+            verbosity=logging.DEBUG,
+        )
+        self._kept_at = time.monotonic()
+        self._stop_if_asked()
+
+    def _note_seconds(self) -> None:
+        spent = time.monotonic() - self._started
+        self.hparams.run_state.seconds = self._seconds_before + spent
+
+    @mark_as_saver
+    def _save(self, path):
+        """Where training is, and what it has summed up since the last validation."""
+        state = {
+            "step": self.step,
+            "avg_train_loss": self.avg_train_loss,
+            "optimizer_step": self.optimizer_step,
+            "left_out": self.left_out,
+            "parts": {name: float(value) for name, value in self._parts.items()},
+        }
+        Path(path).write_text(yaml.safe_dump(state), encoding="utf-8")
+
+    @mark_as_loader
+    def _recover(self, path, end_of_epoch):
+        """See ``_save``."""
+        super()._recover(path, end_of_epoch)
+        state = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        self.left_out = state.get("left_out", 0)
+        self._parts_before = state.get("parts")
 
     def _wrap_distributed(self):
         """On CPU, which has no synchronised batch norm, each process has its own."""
@@ -220,7 +311,8 @@ class XSERBrain(sb.Brain):
 
     def on_stage_start(self, stage, epoch=None):
         """Forget what the last stage gathered."""
-        self._parts = defaultdict(float)
+        self._parts = defaultdict(float, self._parts_before or {})
+        self._parts_before, self._kept_at = None, time.monotonic()
         self._outputs = defaultdict(list)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -250,11 +342,11 @@ class XSERBrain(sb.Brain):
         per_language = validation.uar()
         mean = float(np.mean(list(per_language.values())))
         score = self.hparams.selection.score(validation)
-        state = self.hparams.run_state
-        state.seconds = self._seconds_before + time.monotonic() - self._started
+        self._note_seconds()
         counter = self.hparams.epoch_counter
         counter.update_metric(score)
         ended = counter.should_stop or counter.current >= counter.limit
+        ended = ended or self._optimizer_step_limit_exceeded
         self.hparams.train_logger.log_stats(
             stats_meta={
                 "step": self.optimizer_step,
@@ -273,11 +365,13 @@ class XSERBrain(sb.Brain):
                 "uar": mean,
                 "valid_uar": per_language,
                 "step": self.optimizer_step,
-                "ended": ended or self._optimizer_step_limit_exceeded,
+                BEST: float(counter.best_score),
+                "ended": ended,
             },
             max_keys=[SCORE],
             verbosity=logging.DEBUG,
         )
+        self._stop_if_asked()
 
     def predict(self, loader) -> dict:
         """Score utterances with the best checkpoint.

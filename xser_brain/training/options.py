@@ -19,6 +19,7 @@ DECISIVE = (
 PRECISIONS = ("fp32", "fp16", "bf16")
 SPELLINGS = {"auto_mix_prec": "fp16", "bfloat16_mix_prec": "bf16"}
 GO_ON = "a run ends at the first loss or gradient that is no number: leave it out"
+INTERVAL = 15  # minutes between two checkpoints, unless others are asked for
 REFUSED = {
     "nonfinite_patience": GO_ON,
     "skip_nonfinite_grads": GO_ON,
@@ -67,6 +68,8 @@ def settle(given: RunOptions | Mapping) -> RunOptions:
         raise UserError(
             f"--precision={options.precision} and another precision are given: give one"
         )
+    if not chosen & {"ckpt_interval_minutes", "ckpt_interval_steps"}:
+        changed["ckpt_interval_minutes"] = INTERVAL
     options = replace(options, **changed, overridden_args=chosen | {*changed})
     for name in ("precision", "eval_precision"):
         if options[name] not in PRECISIONS:

@@ -128,10 +128,6 @@ def _require_trained(brain: XSERBrain, spec: Spec) -> None:
     brain.test_only = False  # all it has to do is to see that it has ended
 
 
-def _workers(spec: Spec, reader: Reader) -> int:
-    return 0 if reader.kind == "pooled" else int(spec.training["num_workers"])
-
-
 def train(
     brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader, run_opts: Mapping
 ) -> None:
@@ -157,15 +153,18 @@ def train(
     brain.train_sampler = sampler
     brain.checkpointer.add_recoverable("sampler", getattr(sampler, "sampler", sampler))
     brain.checkpointer.clean()
+    brain.checkpointer.set_damaged_aside()
     if run_opts["test_only"]:
         _require_trained(brain, spec)
     trained_on = plan.setting.trained_on(plan.system.trains_on)
     logger.info("training on %s", ", ".join(trained_on))
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
-    workers = _workers(spec, reader)
+    workers = reader.workers(int(spec.training["num_workers"]))
+    train_loader = loader(train_set, sampler, workers)
+    brain.checkpointer.add_recoverable("dataloader", train_loader)
     brain.fit(
         brain.hparams.epoch_counter,
-        loader(train_set, sampler, workers),
+        train_loader,
         loader(valid_set, batches, workers),
     )
 
@@ -191,6 +190,6 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
         if rows:
             dataset = reader.open(rows, labels, training=part == "train")
             batches = by_duration(rows, int(spec.training["batch_size"]))
-            workers = _workers(spec, reader)
+            workers = reader.workers(int(spec.training["num_workers"]))
             outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
     return outputs
