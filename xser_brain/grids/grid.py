@@ -42,6 +42,7 @@ from xser_brain.grids.cluster import Task
 from xser_brain.recipes import find
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.hparams import is_file_name, system_path
+from xser_brain.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -382,7 +383,7 @@ class LocalJobs:
         return self.states
 
     def cancel(self) -> None:
-        """End all processes; their runs go on from their checkpoints another time."""
+        """End all processes; each saves first, and goes on from there another time."""
         for process in self.running:
             process.terminate()
         for process in self.running:
@@ -451,7 +452,7 @@ def carry_out(planned: Planned, jobs: Jobs, pause: float = 0.0) -> dict[str, str
                 if ended == len(planned.tasks):
                     return states
                 time.sleep(pause)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             jobs.cancel()
             raise
 
