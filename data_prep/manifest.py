@@ -306,7 +306,7 @@ def read_sidecar(path: Path) -> dict:
     try:
         sidecar = json.loads(sidecar_path(path).read_text("utf-8", NOT_UTF8))
         recorded = sidecar["sha256"]
-        digest = _sha256(path)
+        digest = file_sha256(path)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
             f"no sound sidecar for {path}: redo `python -m data_prep prepare`"
@@ -318,7 +318,18 @@ def read_sidecar(path: Path) -> dict:
     return sidecar
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Hash a file, however large.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for _ in _hashed(iter(lambda: stream.read(1 << 20), b""), digest):

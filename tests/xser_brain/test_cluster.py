@@ -309,6 +309,53 @@ def test_refusal_is_one_line(commands, tmp_path):
     )
 
 
+# Stops itself at the eighth step; submitit runs it, as on a node.
+STOPPED = """
+import os, sys, torch
+from submitit.core.submission import process_job
+from xser_brain import brain
+
+start, calls = brain.XSERBrain.on_fit_batch_start, []
+
+def signalled(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 8:
+        os.kill(os.getpid(), int(sys.argv[2]))
+    return start(*args, **kwargs)
+
+brain.XSERBrain.on_fit_batch_start = signalled
+torch.set_num_threads(1)
+process_job(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "again"),
+    [
+        ("SIGUSR2", "RUNNING", True),  # its time is up
+        ("SIGUSR1", "RUNNING", True),
+        ("SIGTERM", "RUNNING", True),
+        ("SIGTERM", "COMPLETING", False),  # cancelled, or queued again by SLURM
+    ],
+)
+def test_a_signal_saves_and_queues_again(
+    name, state, again, commands, argv, python, tmp_path
+):
+    """What a node does, but for SLURM's own commands."""
+    number = getattr(signal, name)
+    commands.write("scontrol", 'echo "$@" >> told')
+    run = cluster.Task("a", tuple(argv(tmp_path / "results")), tmp_path / "a.log")
+    SlurmJobs([run], tmp_path / "slurm", ClusterOptions()).submit()
+    commands.write("squeue", f"echo {state}")
+    env = {"SLURM_JOB_ID": "1", "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_NODELIST": "n"}
+    ended = python(STOPPED, str(tmp_path / "slurm"), str(int(number)), **env)
+    assert ended.returncode, ended.stderr
+    assert f"stopped by {name}" in ended.stderr
+    assert commands.lines("told") == (["requeue 1"] if again else [])
+    saved = list((tmp_path / "results").rglob("CKPT.yaml"))
+    assert any("step: 8" in path.read_text() for path in saved)
+
+
 # --- On a real SLURM
 
 # At its second checkpoint a run waits for the file GO: it has something to go on from,

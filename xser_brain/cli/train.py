@@ -1,13 +1,11 @@
 """``train.py`` of every recipe, and ``xser train``: the command line of a run."""
 
-import errno
-import re
 import sys
 from collections.abc import Sequence
 
 from data_prep.errors import UserError
 from xser_brain.recipes import find
-from xser_brain.training import hparams
+from xser_brain.training import disk, hparams, stopping
 
 TEXT = "Train and score a recipe, as its train.py does."
 HELP = f"""\
@@ -25,7 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a recipe from the command line; ``train.py`` of every recipe is this.
 
     ``argv`` is ``hparams/X.yaml [--key=value ...]``, with all run options of
-    SpeechBrain. Returns 0, or 2 after a mistake that the user can mend.
+    SpeechBrain. Returns 0, 2 after a mistake that the user can mend, or 128
+    and the number of the signal that stopped it.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     asked = {"-h", "--help", "--help_all"} & set(argv)
@@ -44,17 +43,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         from xser_brain.training.run import run
 
         recipe, run_opts, overrides = hparams.parse_arguments(argv)
-        run(find(recipe), overrides, run_opts)
+        with stopping.heeded():
+            run(find(recipe), overrides, run_opts)
     except UserError as error:
         return _complain(str(error))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+    except stopping.Stopped as stopped:
+        print(
+            f"stopped by {stopped}: the same command goes on from here", file=sys.stderr
+        )
+        return stopped.code
+    except Exception as error:
+        refused = disk.reason(error)
+        if refused is None:
             raise
-        return _complain(f"cannot write {error.filename or ''}: {error.strerror}")
-    except RuntimeError as error:
-        if not re.search("PytorchStreamWriter|iostream|inline_container", str(error)):
-            raise
-        return _complain("cannot write a checkpoint: the disk is full")
+        return _complain(f"cannot write {refused}")
     return 0
 
 

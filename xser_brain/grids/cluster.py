@@ -1,9 +1,10 @@
 """Tasks on a SLURM cluster, as job arrays, through submitit.
 
 What SLURM stops (a job whose time is up, that is pre-empted, whose node fails, or that
-``scontrol requeue`` takes back) is queued again and goes on from its last checkpoint.
-What dies by itself (a mistake, a fault, too little memory) has failed; submitted once
-more, it goes on from its last checkpoint as well.
+``scontrol requeue`` takes back) or what gets SIGUSR1 saves a checkpoint if it has the time,
+is queued again and goes on from its last checkpoint. What dies by itself (a mistake, a
+fault, too little memory) has failed; submitted once more, it goes on from its last
+checkpoint as well.
 
 No accounting database is asked: ``squeue`` tells the state of all jobs in one call, and
 of those that SLURM has forgotten by then, the result that they have left.
@@ -143,11 +144,20 @@ class _Run:
         self.argv = argv
 
     def __call__(self) -> None:
+        import submitit
+
         from xser_brain.cli.train import main
+        from xser_brain.training import stopping
 
         # submitit would note each one in the log, after the reason of a failure.
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
-        code = main(self.argv)
+        notice = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
+        queue_again = signal.getsignal(notice)
+        with stopping.heeded(notice):  # saved first, then queued again
+            code = main(self.argv)
+        asked = code - 128
+        if asked in (notice, signal.SIGUSR1) or (asked == signal.SIGTERM and _wanted()):
+            queue_again(asked, None)  # which ends the process
         if code:  # so that SLURM, too, takes the job for failed
             sys.exit(code)
 
@@ -155,6 +165,16 @@ class _Run:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def _wanted() -> bool:
+    """Whether the job still counts as running: nobody cancelled it, or queued it again."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    try:
+        states = _slurm("squeue", f"--jobs={job}", "--noheader", "--format=%T").split()
+    except UserError:
+        return False
+    return states == ["RUNNING"]
 
 
 class SlurmJobs:

@@ -41,6 +41,7 @@ from xser_brain.grids.cluster import Task
 from xser_brain.recipes import find
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.hparams import is_file_name, system_path
+from xser_brain.training.stopping import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -225,7 +226,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     ``rest`` are further options of all runs, as ``--data_root=DIR``. UserError if a
     recipe is wrong, a corpus is missing, or a setting is not zero-shot.
     """
-    from xser_brain.training import folder, hparams, spec
+    from xser_brain.training import folder, hparams, options, spec
 
     tasks, finished = [], []
     cells = list(itertools.product(grid.recipes, grid.encoders, grid.systems))
@@ -237,7 +238,8 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
         if encoder:
             chosen["encoder"] = encoder
         common = [str(recipe), *rest, *(_option(*item) for item in chosen.items())]
-        _, run_opts, overrides = hparams.parse_arguments(common)
+        _, given, overrides = hparams.parse_arguments(common)
+        run_opts = options.settle(given)
         described = spec.describe(recipe, overrides)
         needed = {*described.corpora} - prepared
         if needed:
@@ -256,7 +258,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
             )
         for seed in grid.seeds:
             name = (cell / str(seed)).relative_to(results).as_posix()
-            if folder.is_finished(cell / str(seed), identity):
+            if folder.is_finished(cell / str(seed), {**identity, "seed": seed}):
                 finished.append(name)
                 continue
             log = results / "logs" / f"{name.replace('/', '.')}.log"
@@ -323,7 +325,7 @@ class LocalJobs:
         return self.states
 
     def cancel(self) -> None:
-        """End all processes; their runs go on from their checkpoints another time."""
+        """End all processes; each saves first, and goes on from there another time."""
         for process in self.running:
             process.terminate()
         for process in self.running:
@@ -380,7 +382,7 @@ def carry_out(planned: Planned, jobs: Jobs, pause: float = 0.0) -> dict[str, str
                 if ended == len(planned.tasks):
                     return states
                 time.sleep(pause)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             jobs.cancel()
             raise
 
