@@ -6,14 +6,18 @@ from collections import defaultdict
 
 import numpy as np
 import speechbrain as sb
+import torch
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from data_prep.errors import UserError
 from xser_brain.data.batches import Batch
+from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
 from xser_brain.training.selection import Validation
 
 SCORE = "score"  # of a checkpoint, by the run's selection
+MEND = "nothing of it was kept; lower --learning_rate, or look at these recordings"
 
 
 def unwrapped(module):
@@ -34,6 +38,8 @@ class XSERBrain(sb.Brain):
     An epoch is what lies between two validations, not a pass over the data: budgets
     are optimiser steps.
     """
+
+    left_out = 0  # steps, for their gradients overflowed in half precision
 
     def on_fit_start(self):
         """Resume, and note how long training took before."""
@@ -143,8 +149,12 @@ class XSERBrain(sb.Brain):
         () float32 torch.Tensor
         """
         if stage != sb.Stage.TRAIN:
+            finite = finite_rows(heard.logits) & finite_rows(heard.embeddings)
+            if not finite.all():
+                raise self._not_finite("what the model makes", heard, batch.ids, stage)
             self._gather(heard, batch, stage)
             return functional.cross_entropy(heard.logits.float(), heard.emotions)
+        self._current = heard, batch.ids
         progress = self.optimizer_step / self.hparams.steps
         weights = unwrapped(self.modules.objectives)
         total = 0.0
@@ -152,6 +162,48 @@ class XSERBrain(sb.Brain):
             total = total + weights[name].weight * value
             self._parts[name] += value.detach()
         return total
+
+    def check_loss_isfinite(self, loss):
+        """End the run at the first loss that is no number; SpeechBrain would go on.
+
+        Arguments
+        ---------
+        loss : () torch.Tensor
+            Of the batch.
+
+        Raises
+        ------
+        UserError
+            Naming the utterances.
+        """
+        if not torch.isfinite(loss):
+            raise self._not_finite("the loss", *self._current, sb.Stage.TRAIN)
+
+    def optimizers_step(self):
+        """A step of all optimisers, unless a gradient is no number: that ends the run.
+
+        In half precision gradients overflow now and then: the scaler then leaves a step
+        out and scales less, which is counted.
+
+        Raises
+        ------
+        UserError
+            Naming the utterances of the last batch.
+        """
+        if not self.scaler.is_enabled() and not all_finite(self.modules.parameters()):
+            raise self._not_finite("a gradient", *self._current, sb.Stage.TRAIN)
+        scale = self.scaler.get_scale()
+        super().optimizers_step()
+        self.left_out += self.scaler.get_scale() < scale
+
+    def _not_finite(self, what: str, heard: Heard, ids: list[str], stage) -> UserError:
+        """Name the utterances whose own numbers are none, or else the whole batch."""
+        finite = (finite_rows(heard.embeddings) & finite_rows(heard.logits)).tolist()
+        own = [name for name, good in zip(ids, finite, strict=False) if not good]
+        when = f"step {self.optimizer_step + (stage == sb.Stage.TRAIN)}"
+        if stage != sb.Stage.TRAIN:
+            when += ", " + ("validation" if stage == sb.Stage.VALID else "scoring")
+        return not_finite(f"{when}: {what} is NaN or infinite", own or ids, MEND)
 
     def _gather(self, heard: Heard, batch: Batch, stage) -> None:
         """Keep what was predicted, for the end of the stage."""
@@ -200,7 +252,9 @@ class XSERBrain(sb.Brain):
         score = self.hparams.selection.score(validation)
         state = self.hparams.run_state
         state.seconds = self._seconds_before + time.monotonic() - self._started
-        self.hparams.epoch_counter.update_metric(score)
+        counter = self.hparams.epoch_counter
+        counter.update_metric(score)
+        ended = counter.should_stop or counter.current >= counter.limit
         self.hparams.train_logger.log_stats(
             stats_meta={
                 "step": self.optimizer_step,
@@ -219,6 +273,7 @@ class XSERBrain(sb.Brain):
                 "uar": mean,
                 "valid_uar": per_language,
                 "step": self.optimizer_step,
+                "ended": ended or self._optimizer_step_limit_exceeded,
             },
             max_keys=[SCORE],
             verbosity=logging.DEBUG,

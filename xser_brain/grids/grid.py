@@ -283,7 +283,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     UserError
         If a recipe is not sound, a corpus is missing, or a setting is not zero-shot.
     """
-    from xser_brain.training import folder, hparams, spec
+    from xser_brain.training import folder, hparams, options, spec
 
     tasks, finished = [], []
     cells = list(itertools.product(grid.recipes, grid.encoders, grid.systems))
@@ -295,7 +295,8 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
         if encoder:
             chosen["encoder"] = encoder
         common = [str(recipe), *rest, *(_option(*item) for item in chosen.items())]
-        _, run_opts, overrides = hparams.parse_arguments(common)
+        _, given, overrides = hparams.parse_arguments(common)
+        run_opts = options.settle(given)
         described = spec.describe(recipe, overrides)
         needed = {*described.corpora} - prepared
         if needed:
@@ -314,7 +315,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
             )
         for seed in grid.seeds:
             name = (cell / str(seed)).relative_to(results).as_posix()
-            if folder.is_finished(cell / str(seed), identity):
+            if folder.is_finished(cell / str(seed), {**identity, "seed": seed}):
                 finished.append(name)
                 continue
             log = results / "logs" / f"{name.replace('/', '.')}.log"

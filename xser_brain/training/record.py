@@ -108,6 +108,7 @@ def write(
         "purpose": spec.settings["purpose"],
         "hparams_sha256": hparams_sha256(spec.text),
         "options": identity["options"],
+        "processes": identity["processes"],
         "protocol_sha256": identity["protocol"],
         **spent,
         "manifest_sha256": plan.manifests,
@@ -123,6 +124,7 @@ def write(
         "target_test": target_test,
         "target_all": target_all,
         "layer_weights": unwrapped(brain.modules.head).weights(),
+        "steps_left_out": brain.left_out,
         "trainable_parameters": sum(
             p.numel() for p in brain.modules.parameters() if p.requires_grad
         ),
@@ -216,6 +218,8 @@ def announce(folder: Path) -> None:
         if record["zero_shot"]
         else f"{record['setting']['target']} heard in training: not zero-shot"
     ]
+    if record["purpose"] == "debug":
+        lines.append("of a few batches, to debug: these figures are no result")
     if record["standin"]:
         lines.append("synthetic stand-ins: these figures say nothing about real speech")
     for name, title in (("target_test", "test part"), ("target_all", "whole corpus")):

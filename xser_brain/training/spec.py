@@ -14,6 +14,7 @@ from pathlib import Path
 import ruamel.yaml
 from ruamel.yaml.comments import CommentedSeq
 from speechbrain.utils.seed import seed_everything
+from torch.distributed import get_world_size, is_initialized
 
 from data_prep import corpus, exchange, prepare, splits, standin
 from data_prep.errors import UserError
@@ -24,17 +25,11 @@ from xser_brain.numbers import number
 from xser_brain.objectives import Objective, Objectives
 from xser_brain.protocol import LabelSet, Plan, Setting, System, make_plan
 from xser_brain.training import hparams as hparams_module
+from xser_brain.training import options
 from xser_brain.training.selection import selection_of
 
-# Run options of SpeechBrain that decide on a result.
-DECISIVE_OPTIONS = (
-    "precision",
-    "eval_precision",
-    "grad_accumulation_factor",
-    "max_grad_norm",
-    "debug",
-)
 PURPOSES = ("result", "tuning")
+DEBUG = "debug"  # the purpose, and the folder, of runs with --debug
 # The seed is told apart; where things lie and how fast they come changes no result.
 NOT_HASHED = (
     "seed",
@@ -295,14 +290,14 @@ class Spec:
         ).with_audio()
 
     def identity(self, plan: Plan, run_opts: Mapping) -> dict:
-        """All that decides on a run's result but its seed.
+        """All that decides on a run's result.
 
         Arguments
         ---------
         plan : Plan
             From ``plan``.
         run_opts : mapping
-            SpeechBrain's run options.
+            SpeechBrain's run options, from ``options.settle``.
 
         Returns
         -------
@@ -311,8 +306,21 @@ class Spec:
         return {
             "hparams": {**decisive_values(self.text), **self._own_code()},
             "protocol": plan.sha256(),
-            "options": {name: run_opts[name] for name in DECISIVE_OPTIONS},
+            "options": {name: run_opts[name] for name in options.DECISIVE},
+            "seed": self.seed,
+            "processes": get_world_size() if is_initialized() else 1,
         }
+
+    def debugging(self) -> "Spec":
+        """The same in a folder of its own: what debugging gives is no result."""
+        run = {
+            **self.settings,
+            "results": self.results / DEBUG,
+            "manifests": _manifest_folder(self.settings),
+            "features": self.settings["features"] or self.results / "features",
+            "purpose": DEBUG,
+        }
+        return replace(self, hparams={**self.hparams, "run": run})
 
     def _own_code(self) -> dict[str, str]:
         """Hashes of the Python files of one's own that define what is trained."""
