@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from data_prep.errors import UserError
+from xser_brain import parallel
 from xser_brain.data.batches import Batch
 from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
@@ -48,14 +49,15 @@ class XSERBrain(sb.Brain):
         self._started = time.monotonic()
 
     def _wrap_distributed(self):
-        """On CPU, which has no synchronised batch norm, each process has its own."""
+        """Share gradients and batch norm among processes; on CPU torch has no such norm."""
         if not self.distributed_launch or self.device_type != "cpu":
             super()._wrap_distributed()
             return
         for name, module in self.modules.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 self.modules[name] = DistributedDataParallel(
-                    module, find_unused_parameters=self.find_unused_parameters
+                    parallel.share_batch_norm(module),
+                    find_unused_parameters=self.find_unused_parameters,
                 )
 
     def init_optimizers(self):
@@ -113,8 +115,7 @@ class XSERBrain(sb.Brain):
         batch = batch.to(self.device)
         pooled = batch.features
         if pooled is None:
-            inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
-            pooled = self.modules.encoder(inputs, batch.lengths)
+            pooled = self._encoded(batch, stage)
         embeddings, targets = self.modules.head(pooled), None
         transform = self.hparams.embedding_transform
         if stage == sb.Stage.TRAIN and transform is not None:
@@ -131,6 +132,23 @@ class XSERBrain(sb.Brain):
             batch.genders,
             targets=targets,
         )
+
+    def _encoded(self, batch: Batch, stage) -> torch.Tensor:
+        """What the encoder makes of a batch, in training of all processes' shares of it."""
+        inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
+        if stage != sb.Stage.TRAIN:
+            return unwrapped(self.modules.encoder)(inputs, batch.lengths)
+        if parallel.processes() == 1:
+            return self.modules.encoder(inputs, batch.lengths)
+        missing = parallel.longest(inputs.shape[1], self.device) - inputs.shape[1]
+        inputs = functional.pad(inputs, (*[0, 0] * (inputs.ndim - 2), 0, missing))
+        # What is drawn here differs between processes; what is drawn later must not.
+        drawn = self.optimizer_step * parallel.processes() + parallel.rank()
+        gpus = [self.device] if self.device_type == "cuda" else []
+        with torch.random.fork_rng(gpus):
+            torch.manual_seed(torch.initial_seed() + drawn)
+            own = self.modules.encoder(inputs, batch.lengths)
+        return parallel.gather(own, len(batch.ids))
 
     def compute_objectives(self, heard: Heard, batch: Batch, stage):
         """The weighted sum of all objectives; outside training only the cross-entropy.
@@ -152,8 +170,9 @@ class XSERBrain(sb.Brain):
             finite = finite_rows(heard.logits) & finite_rows(heard.embeddings)
             if not finite.all():
                 raise self._not_finite("what the model makes", heard, batch.ids, stage)
-            self._gather(heard, batch, stage)
-            return functional.cross_entropy(heard.logits.float(), heard.emotions)
+            loss = functional.cross_entropy(heard.logits.float(), heard.emotions)
+            self._gather(heard, batch, loss, stage)
+            return loss
         self._current = heard, batch.ids
         progress = self.optimizer_step / self.hparams.steps
         weights = unwrapped(self.modules.objectives)
@@ -205,7 +224,7 @@ class XSERBrain(sb.Brain):
             when += ", " + ("validation" if stage == sb.Stage.VALID else "scoring")
         return not_finite(f"{when}: {what} is NaN or infinite", own or ids, MEND)
 
-    def _gather(self, heard: Heard, batch: Batch, stage) -> None:
+    def _gather(self, heard: Heard, batch: Batch, loss, stage) -> None:
         """Keep what was predicted, for the end of the stage."""
         columns = {
             "languages": heard.languages,
@@ -214,7 +233,8 @@ class XSERBrain(sb.Brain):
         }
         if stage == sb.Stage.TEST:
             columns["embeddings"] = heard.embeddings.float()
-        self._outputs["ids"] += batch.ids
+        self._outputs["ids"].append(batch.ids)
+        self._outputs["losses"].append(float(loss))
         for name, values in columns.items():
             self._outputs[name].append(values.cpu().numpy())
 
@@ -232,10 +252,14 @@ class XSERBrain(sb.Brain):
                 **{name: float(v) / batches for name, v in self._parts.items()},
             }
             return
-        ids = self._outputs.pop("ids")
-        gathered = {
-            name: np.concatenate(parts) for name, parts in self._outputs.items()
+        outputs = {
+            name: parallel.gather_batches(parts)
+            for name, parts in sorted(self._outputs.items())
         }
+        ids, losses = sum(outputs.pop("ids"), []), outputs.pop("losses")
+        gathered = {name: np.concatenate(parts) for name, parts in outputs.items()}
+        if parallel.processes() > 1:
+            stage_loss = float(np.mean(losses))
         if stage == sb.Stage.TEST:
             self.outputs = {"ids": ids, **gathered}
             return

@@ -107,6 +107,11 @@ def longest(length: int, device: str | torch.device) -> int:
     return int(value)
 
 
+def dealt(batches: Sequence) -> list:
+    """Of whole batches those of this process, as ``gather_batches`` takes them."""
+    return list(batches)[rank() :: processes()]
+
+
 def merge(parts: Sequence[Sequence]) -> list:
     """Put dealt batches (the first to process 0, the next to 1, ...) into their order.
 

@@ -116,6 +116,7 @@ class Reader:
         labels: Labels,
         training: bool = False,
         augmented: bool = False,
+        dealt: bool = False,
     ) -> Utterances:
         """Allow these utterances to be read.
 
@@ -129,6 +130,8 @@ class Reader:
             Whether they are cropped, as in training.
         augmented : bool
             Whether they are changed by the transform.
+        dealt : bool
+            Whether each process reads its share of a batch.
 
         Returns
         -------
@@ -144,7 +147,8 @@ class Reader:
             read = (
                 Transformed(self.waveforms, transform) if transform else self.waveforms
             )
-            return Utterances(rows, read, labels, self.crop if training else 0.0)
+            crop = self.crop if training else 0.0
+            return Utterances(rows, read, labels, crop, dealt=dealt)
         crop = self._crop(training)
         views = [self.cache.features(rows, crop)]
         if transform:
@@ -160,7 +164,8 @@ class Reader:
             view = int(torch.randint(len(views), ())) if len(views) > 1 else 0
             return views[view][row.ID]
 
-        return Utterances(rows, read, labels, prefixes=self.kind == "prefix")
+        prefixes = self.kind == "prefix"  # what is pooled takes no work to share
+        return Utterances(rows, read, labels, 0.0, prefixes, dealt and prefixes)
 
 
 class Transformed:

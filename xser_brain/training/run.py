@@ -14,6 +14,7 @@ from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_o
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from xser_brain import parallel
 from xser_brain.brain import XSERBrain
 from xser_brain.data.batches import by_duration, loader
 from xser_brain.evaluation import embeddings
@@ -149,13 +150,15 @@ def train(
     UserError
         If there is nothing to train on, or nothing trained to test.
     """
-    train_set = reader.open(plan.train, plan.labels, training=True, augmented=True)
+    train_set = reader.open(
+        plan.train, plan.labels, training=True, augmented=True, dealt=True
+    )
     languages = assemble.valid_languages(plan)
     valid_set = reader.open(plan.valid, replace(plan.labels, languages=languages))
     accumulated = run_opts["grad_accumulation_factor"]
     sampler = assemble.build_sampler(spec, plan, accumulated)
     brain.train_sampler = sampler
-    brain.checkpointer.add_recoverable("sampler", getattr(sampler, "sampler", sampler))
+    brain.checkpointer.add_recoverable("sampler", sampler)
     brain.checkpointer.clean()
     if run_opts["test_only"]:
         _require_trained(brain, spec)
@@ -166,7 +169,7 @@ def train(
     brain.fit(
         brain.hparams.epoch_counter,
         loader(train_set, sampler, workers),
-        loader(valid_set, batches, workers),
+        loader(valid_set, parallel.dealt(batches), workers),
     )
 
 
@@ -192,5 +195,8 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
             dataset = reader.open(rows, labels, training=part == "train")
             batches = by_duration(rows, int(spec.training["batch_size"]))
             workers = _workers(spec, reader)
-            outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
+            outputs[part] = (
+                rows,
+                brain.predict(loader(dataset, parallel.dealt(batches), workers)),
+            )
     return outputs

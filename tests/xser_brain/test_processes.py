@@ -1,0 +1,73 @@
+"""Under torchrun: a run of several processes is the run of one, to rounding."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small import SMALL
+
+SCRIPT = Path(__file__).with_name("gradients_of.py")
+KINDS = {
+    "ecapa": {"encoder": "ecapa"},
+    "cached": {"encoder": "whisper"},
+    "lora": {"encoder": "whisper", "adaptation": "lora", "lora_rank": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def launch(argv, tmp_path_factory, small_encoder):
+    """Train in so many processes: the run's folder, and the gradients of its steps."""
+    done = {}
+
+    def launch(kind: str, processes: int, steps: int = 50):
+        key = kind, processes, steps
+        if key not in done:
+            folder = tmp_path_factory.mktemp(f"{kind}{processes}")
+            changes = {**KINDS[kind], "steps": steps, "validate_every": steps // 2}
+            if kind != "ecapa":
+                changes["encoder_source"] = small_encoder("whisper")
+            start = [sys.executable]
+            if processes > 1:
+                start += ["-m", "torch.distributed.run", "--standalone"]
+                start += [f"--nproc_per_node={processes}"]
+            options = argv(folder, **changes)
+            if processes > 1:
+                options.append("--distributed_backend=gloo")
+            found = subprocess.run(
+                [*start, SCRIPT, folder / "gradients.pt", *options],
+                capture_output=True,
+                text=True,
+                timeout=300,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+            )
+            assert found.returncode == 0, found.stderr[-3000:]
+            [run] = folder.glob("*/*/*/1")
+            done[key] = run, torch.load(folder / "gradients.pt", weights_only=True)
+        return done[key]
+
+    return launch
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("processes", [2, 3])
+def test_fifty_steps_are_those_of_one_process(kind, processes, launch):
+    (one, expected), (many, found) = launch(kind, 1), launch(kind, processes)
+    assert len(found) == len(expected) >= 50
+    for ours, theirs in zip(found, expected, strict=True):
+        for mine, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine, other, atol=1e-5, rtol=0)
+    curves = [
+        [
+            float(x)
+            for x in re.findall(
+                r"loss: ([\d.e+-]+)", (run / "train_log.txt").read_text()
+            )
+        ]
+        for run in (one, many)
+    ]
+    assert curves[0] == pytest.approx(curves[1], abs=1e-4)  # of 5 digits
