@@ -140,14 +140,14 @@ class XSERBrain(sb.Brain):
             return unwrapped(self.modules.encoder)(inputs, batch.lengths)
         if parallel.processes() == 1:
             return self.modules.encoder(inputs, batch.lengths)
-        missing = parallel.longest(inputs.shape[1], self.device) - inputs.shape[1]
-        inputs = functional.pad(inputs, (*[0, 0] * (inputs.ndim - 2), 0, missing))
+        # Each process reads all of the batch, so that it draws what one alone would draw.
+        share = parallel.shares(len(inputs), parallel.processes())[parallel.rank()]
         # What is drawn here differs between processes; what is drawn later must not.
         drawn = self.optimizer_step * parallel.processes() + parallel.rank()
         gpus = [self.device] if self.device_type == "cuda" else []
         with torch.random.fork_rng(gpus):
             torch.manual_seed(torch.initial_seed() + drawn)
-            own = self.modules.encoder(inputs, batch.lengths)
+            own = self.modules.encoder(inputs[share], batch.lengths[share])
         return parallel.gather(own, len(batch.ids))
 
     def compute_objectives(self, heard: Heard, batch: Batch, stage):
@@ -226,22 +226,20 @@ class XSERBrain(sb.Brain):
 
     def _gather(self, heard: Heard, batch: Batch, loss, stage) -> None:
         """Keep what was predicted, for the end of the stage."""
-        columns = {
+        outputs = {
             "languages": heard.languages,
             "emotions": heard.emotions,
             "probabilities": heard.logits.float().softmax(-1),
         }
         if stage == sb.Stage.TEST:
-            columns["embeddings"] = heard.embeddings.float()
-        self._outputs["ids"].append(batch.ids)
-        self._outputs["losses"].append(float(loss))
-        for name, values in columns.items():
-            self._outputs[name].append(values.cpu().numpy())
+            outputs["embeddings"] = heard.embeddings.float()
+        arrays = {name: values.cpu().numpy() for name, values in outputs.items()}
+        self._outputs.append({"ids": batch.ids, "loss": float(loss), **arrays})
 
     def on_stage_start(self, stage, epoch=None):
         """Forget what the last stage gathered."""
         self._parts = defaultdict(float)
-        self._outputs = defaultdict(list)
+        self._outputs = []  # of each batch
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; after a validation also save, and decide whether to go on."""
@@ -252,14 +250,15 @@ class XSERBrain(sb.Brain):
                 **{name: float(v) / batches for name, v in self._parts.items()},
             }
             return
-        outputs = {
-            name: parallel.gather_batches(parts)
-            for name, parts in sorted(self._outputs.items())
-        }
-        ids, losses = sum(outputs.pop("ids"), []), outputs.pop("losses")
-        gathered = {name: np.concatenate(parts) for name, parts in outputs.items()}
+        outputs = parallel.gather_batches(self._outputs)
+        ids = [name for batch in outputs for name in batch.pop("ids")]
+        losses = [batch.pop("loss") for batch in outputs]
         if parallel.processes() > 1:
             stage_loss = float(np.mean(losses))
+        gathered = {
+            name: np.concatenate([batch[name] for batch in outputs])
+            for name in outputs[0]
+        }
         if stage == sb.Stage.TEST:
             self.outputs = {"ids": ids, **gathered}
             return

@@ -100,13 +100,6 @@ def gather(own: torch.Tensor, total: int) -> torch.Tensor:
     return _Gathered.apply(own, total) if processes() > 1 else own
 
 
-def longest(length: int, device: str | torch.device) -> int:
-    """The longest of all shares, to which each pads: batch norm counts padding."""
-    value = torch.tensor(length, device=device)
-    torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
-    return int(value)
-
-
 def dealt(batches: Sequence) -> list:
     """Of whole batches those of this process, as ``gather_batches`` takes them."""
     return list(batches)[rank() :: processes()]
@@ -169,3 +162,10 @@ def share_batch_norm(module: nn.Module) -> nn.Module:
         if type(part) is nn.BatchNorm1d:
             part.__class__ = SharedBatchNorm
     return module
+
+
+def leave() -> None:
+    """Part from the other processes, once all have come to their end."""
+    if _launched():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

@@ -49,8 +49,7 @@ def launched(rank: int, world: int, folder: str) -> None:
     shared = DistributedDataParallel(model)
     waveforms, lengths = batch()
     own = parallel.shares(len(lengths), world)[rank]
-    width = parallel.longest(int(lengths[own].max()), "cpu")
-    pooled = parallel.gather(shared(waveforms[own, :width], lengths[own]), len(lengths))
+    pooled = parallel.gather(shared(waveforms[own], lengths[own]), len(lengths))
     value = loss(pooled)
     value.backward()
     order = parallel.gather_batches(range(rank, 5, world))

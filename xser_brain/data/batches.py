@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 from data_prep import audio
 from data_prep.errors import UserError
 from data_prep.manifest import Row
-from xser_brain import parallel
 from xser_brain.protocol.labels import Labels
 
 UNKNOWN = -1  # label of a speaker or language that is not among the training ones
@@ -31,8 +30,7 @@ class Batch:
     waveforms : (batch, samples) torch.Tensor, optional
         16 kHz mono, padded with zeros.
     lengths : (batch,) torch.Tensor, optional
-        Samples of each waveform, or frames of each prefix. Of a batch that is dealt to
-        several processes, it, waveforms and prefixes hold this one's share.
+        Samples of each waveform, or frames of each prefix.
     features : (batch, layers, width) torch.Tensor, optional
         What a frozen encoder makes of the utterances, instead of waveforms.
     prefixes : (batch, frames, width) torch.Tensor, optional
@@ -172,8 +170,6 @@ class Utterances(Dataset):
         whole utterances.
     prefixes : bool
         Whether ``read`` gives prefixes, for ``PretrainedEncoder.forward``.
-    dealt : bool
-        Whether each process reads its share of a batch, of whose labels it has all.
     """
 
     def __init__(
@@ -183,10 +179,7 @@ class Utterances(Dataset):
         labels: Labels,
         crop: float = 0.0,
         prefixes: bool = False,
-        dealt: bool = False,
     ):
-        # Workers, which read ahead, do not know of the other processes.
-        self.part = (parallel.rank(), parallel.processes()) if dealt else (0, 1)
         self.rows = list(rows)
         self.read = read
         self.prefixes = prefixes
@@ -211,9 +204,7 @@ class Utterances(Dataset):
             [row.ID for row in rows],
             **{name: values[indices] for name, values in self.indices.items()},
         )
-        number, processes = self.part
-        share = parallel.shares(len(rows), processes)[number]
-        items = [torch.as_tensor(self.read(row)) for row in rows[share]]
+        items = [torch.as_tensor(self.read(row)) for row in rows]
         if items[0].ndim == 2 and not self.prefixes:
             return replace(batch, features=torch.stack(items))
         if not self.prefixes:

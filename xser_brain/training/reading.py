@@ -116,7 +116,6 @@ class Reader:
         labels: Labels,
         training: bool = False,
         augmented: bool = False,
-        dealt: bool = False,
     ) -> Utterances:
         """Allow these utterances to be read.
 
@@ -130,8 +129,6 @@ class Reader:
             Whether they are cropped, as in training.
         augmented : bool
             Whether they are changed by the transform.
-        dealt : bool
-            Whether each process reads its share of a batch.
 
         Returns
         -------
@@ -147,8 +144,7 @@ class Reader:
             read = (
                 Transformed(self.waveforms, transform) if transform else self.waveforms
             )
-            crop = self.crop if training else 0.0
-            return Utterances(rows, read, labels, crop, dealt=dealt)
+            return Utterances(rows, read, labels, self.crop if training else 0.0)
         crop = self._crop(training)
         views = [self.cache.features(rows, crop)]
         if transform:
@@ -164,8 +160,7 @@ class Reader:
             view = int(torch.randint(len(views), ())) if len(views) > 1 else 0
             return views[view][row.ID]
 
-        prefixes = self.kind == "prefix"  # what is pooled takes no work to share
-        return Utterances(rows, read, labels, 0.0, prefixes, dealt and prefixes)
+        return Utterances(rows, read, labels, prefixes=self.kind == "prefix")
 
 
 class Transformed:

@@ -99,6 +99,7 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
             record.write(spec, plan, identity, brain, encoder, facts, outputs, spent)
     if if_main_process():
         record.announce(spec.folder)
+    parallel.leave()
     return spec.folder
 
 
@@ -150,9 +151,7 @@ def train(
     UserError
         If there is nothing to train on, or nothing trained to test.
     """
-    train_set = reader.open(
-        plan.train, plan.labels, training=True, augmented=True, dealt=True
-    )
+    train_set = reader.open(plan.train, plan.labels, training=True, augmented=True)
     languages = assemble.valid_languages(plan)
     valid_set = reader.open(plan.valid, replace(plan.labels, languages=languages))
     accumulated = run_opts["grad_accumulation_factor"]
@@ -194,9 +193,7 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
         if rows:
             dataset = reader.open(rows, labels, training=part == "train")
             batches = by_duration(rows, int(spec.training["batch_size"]))
+            batches = parallel.dealt(batches)
             workers = _workers(spec, reader)
-            outputs[part] = (
-                rows,
-                brain.predict(loader(dataset, parallel.dealt(batches), workers)),
-            )
+            outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
     return outputs
