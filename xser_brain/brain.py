@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from xser_brain import parallel
 from xser_brain.data.batches import Batch
 from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
@@ -139,14 +140,15 @@ class XSERBrain(sb.Brain):
         self._parts_before = state.get("parts")
 
     def _wrap_distributed(self):
-        """On CPU, which has no synchronised batch norm, each process has its own."""
+        """Share gradients and batch norm among processes; on CPU torch has no such norm."""
         if not self.distributed_launch or self.device_type != "cpu":
             super()._wrap_distributed()
             return
         for name, module in self.modules.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 self.modules[name] = DistributedDataParallel(
-                    module, find_unused_parameters=self.find_unused_parameters
+                    parallel.share_batch_norm(module),
+                    find_unused_parameters=self.find_unused_parameters,
                 )
 
     def init_optimizers(self):
@@ -204,8 +206,7 @@ class XSERBrain(sb.Brain):
         batch = batch.to(self.device)
         pooled = batch.features
         if pooled is None:
-            inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
-            pooled = self.modules.encoder(inputs, batch.lengths)
+            pooled = self._encoded(batch, stage)
         embeddings, targets = self.modules.head(pooled), None
         transform = self.hparams.embedding_transform
         if stage == sb.Stage.TRAIN and transform is not None:
@@ -222,6 +223,23 @@ class XSERBrain(sb.Brain):
             batch.genders,
             targets=targets,
         )
+
+    def _encoded(self, batch: Batch, stage) -> torch.Tensor:
+        """What the encoder makes of a batch, in training of all processes' shares of it."""
+        inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
+        if stage != sb.Stage.TRAIN:
+            return unwrapped(self.modules.encoder)(inputs, batch.lengths)
+        if parallel.processes() == 1:
+            return self.modules.encoder(inputs, batch.lengths)
+        # Each process reads all of the batch, so that it draws what one alone would draw.
+        share = parallel.shares(len(inputs), parallel.processes())[parallel.rank()]
+        # What is drawn here differs between processes; what is drawn later must not.
+        drawn = self.optimizer_step * parallel.processes() + parallel.rank()
+        gpus = [self.device] if self.device_type == "cuda" else []
+        with torch.random.fork_rng(gpus):
+            torch.manual_seed(torch.initial_seed() + drawn)
+            own = self.modules.encoder(inputs[share], batch.lengths[share])
+        return parallel.gather(own, len(batch.ids))
 
     def compute_objectives(self, heard: Heard, batch: Batch, stage):
         """The weighted sum of all objectives; outside training only the cross-entropy.
@@ -243,8 +261,9 @@ class XSERBrain(sb.Brain):
             finite = finite_rows(heard.logits) & finite_rows(heard.embeddings)
             if not finite.all():
                 raise self._not_finite("what the model makes", heard, batch.ids, stage)
-            self._gather(heard, batch, stage)
-            return functional.cross_entropy(heard.logits.float(), heard.emotions)
+            loss = functional.cross_entropy(heard.logits.float(), heard.emotions)
+            self._gather(heard, batch, loss, stage)
+            return loss
         self._current = heard, batch.ids
         progress = self.optimizer_step / self.hparams.steps
         weights = unwrapped(self.modules.objectives)
@@ -296,24 +315,23 @@ class XSERBrain(sb.Brain):
             when += ", " + ("validation" if stage == sb.Stage.VALID else "scoring")
         return not_finite(f"{when}: {what} is NaN or infinite", own or ids, MEND)
 
-    def _gather(self, heard: Heard, batch: Batch, stage) -> None:
+    def _gather(self, heard: Heard, batch: Batch, loss, stage) -> None:
         """Keep what was predicted, for the end of the stage."""
-        columns = {
+        outputs = {
             "languages": heard.languages,
             "emotions": heard.emotions,
             "probabilities": heard.logits.float().softmax(-1),
         }
         if stage == sb.Stage.TEST:
-            columns["embeddings"] = heard.embeddings.float()
-        self._outputs["ids"] += batch.ids
-        for name, values in columns.items():
-            self._outputs[name].append(values.cpu().numpy())
+            outputs["embeddings"] = heard.embeddings.float()
+        arrays = {name: values.cpu().numpy() for name, values in outputs.items()}
+        self._outputs.append({"ids": batch.ids, "loss": float(loss), **arrays})
 
     def on_stage_start(self, stage, epoch=None):
         """Forget what the last stage gathered."""
         self._parts = defaultdict(float, self._parts_before or {})
         self._parts_before, self._kept_at = None, time.monotonic()
-        self._outputs = defaultdict(list)
+        self._outputs = []  # of each batch
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; after a validation also save, and decide whether to go on."""
@@ -324,9 +342,14 @@ class XSERBrain(sb.Brain):
                 **{name: float(v) / batches for name, v in self._parts.items()},
             }
             return
-        ids = self._outputs.pop("ids")
+        outputs = parallel.gather_batches(self._outputs)
+        ids = [name for batch in outputs for name in batch.pop("ids")]
+        losses = [batch.pop("loss") for batch in outputs]
+        if parallel.processes() > 1:
+            stage_loss = float(np.mean(losses))
         gathered = {
-            name: np.concatenate(parts) for name, parts in self._outputs.items()
+            name: np.concatenate([batch[name] for batch in outputs])
+            for name in outputs[0]
         }
         if stage == sb.Stage.TEST:
             self.outputs = {"ids": ids, **gathered}

@@ -14,6 +14,7 @@ from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_o
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from xser_brain import parallel
 from xser_brain.brain import XSERBrain
 from xser_brain.data.batches import by_duration, loader
 from xser_brain.evaluation import embeddings
@@ -98,6 +99,7 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
             record.write(spec, plan, identity, brain, encoder, facts, outputs, spent)
     if if_main_process():
         record.announce(spec.folder)
+    parallel.leave()
     return spec.folder
 
 
@@ -151,7 +153,7 @@ def train(
     accumulated = run_opts["grad_accumulation_factor"]
     sampler = assemble.build_sampler(spec, plan, accumulated)
     brain.train_sampler = sampler
-    brain.checkpointer.add_recoverable("sampler", getattr(sampler, "sampler", sampler))
+    brain.checkpointer.add_recoverable("sampler", sampler)
     brain.checkpointer.clean()
     brain.checkpointer.set_damaged_aside()
     if run_opts["test_only"]:
@@ -165,7 +167,7 @@ def train(
     brain.fit(
         brain.hparams.epoch_counter,
         train_loader,
-        loader(valid_set, batches, workers),
+        loader(valid_set, parallel.dealt(batches), workers),
     )
 
 
@@ -190,6 +192,7 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
         if rows:
             dataset = reader.open(rows, labels, training=part == "train")
             batches = by_duration(rows, int(spec.training["batch_size"]))
+            batches = parallel.dealt(batches)
             workers = reader.workers(int(spec.training["num_workers"]))
             outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
     return outputs
