@@ -371,7 +371,7 @@ def validate(rows: list[Row], path: Path) -> None:
         if "\0" in row.wav:
             raise UserError(f"{path}: {row.ID} names no file: {row.wav!r}: redo it")
         place = row.wav.removeprefix(home)
-        if len(place) == len(row.wav) or not outside.is_below(place):
+        if place in ("", row.wav) or not outside.is_below(place):
             raise UserError(
                 f"{path}: {row.ID} lies outside {DATA_ROOT}: {row.wav!r}: redo it"
             )

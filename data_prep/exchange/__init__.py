@@ -6,7 +6,6 @@ libraries are optional: ``pip install "xser-brain[exchange]"``.
 """
 
 import contextlib
-import csv
 import importlib
 import logging
 import os
@@ -379,18 +378,19 @@ def lookup(name: str, manifests: Path) -> Corpus:
     if registered or not path.is_file():
         return corpus.get(name)
     sidecar = manifest.read_sidecar(path)
-    with path.open(encoding="utf-8", errors=manifest.NOT_UTF8, newline="") as stream:
-        row = next(csv.DictReader(stream))
+    row, *_ = manifest.read(path) or [None]
+    if row is None:
+        raise UserError(f"{path} holds no utterance: import the corpus anew")
     return Corpus(
         name=name,
-        title=sidecar["title"],
-        language=row["language"],
+        title=sidecar.get("title", name),
+        language=row.language,
         licence="",
         homepage="",
         layout="",
         emotions={},
         utterances=lambda _: iter(()),
-        folder=PurePosixPath(row["wav"]).parts[1],
+        folder=PurePosixPath(row.wav).parts[1],
     )
 
 

@@ -695,6 +695,9 @@ def test_lookup(folder, tmp_path):
     (tmp_path / "m/x.csv").write_text("ID\n")
     with pytest.raises(UserError, match="changed by hand"):
         exchange.lookup("x", tmp_path / "m")
+    manifest.write(tmp_path / "m/x.csv", [], {})
+    with pytest.raises(UserError, match="holds no utterance"):
+        exchange.lookup("x", tmp_path / "m")
 
 
 def test_known_labels():
