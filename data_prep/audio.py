@@ -39,6 +39,10 @@ class AudioError(Exception):
     """A file that cannot be used; the message is the reason."""
 
 
+class UnknownFormatError(AudioError):
+    """A file that libsndfile does not take for audio."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """What a header says, or a file holds: seconds, Hz, number of channels."""
@@ -121,7 +125,7 @@ def opened(path: str, longest: float = LONGEST) -> Iterator[tuple[Stream, Header
         try:
             stream = Stream(file, closefd=False)
         except (soundfile.SoundFileError, OSError) as error:
-            raise AudioError("not an audio file that can be read") from error
+            raise UnknownFormatError("not an audio file that can be read") from error
         with stream:
             yield stream, _header(stream, longest)
     except (soundfile.SoundFileError, OSError) as error:
