@@ -131,7 +131,8 @@ def _open(path: str, ffmpeg: FFmpeg) -> Iterator[Cut]:
 def _span(start: float, stop: float, length: float) -> tuple[float, float]:
     """The times to cut at, within a recording of that length."""
     end = min(stop, length) if stop else length
-    if end - start < WHOLE * ((stop or end) - start) or end <= start:
+    # Put so that what is no number is refused.
+    if not (0 <= start < end and end - start >= WHOLE * ((stop or end) - start)):
         raise AudioError(
             f"cannot be cut from {start:.2f} s to {f'{stop:.2f} s' if stop else 'its end'}"
             f": the recording is {length:.2f} s long"

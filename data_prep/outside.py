@@ -5,13 +5,16 @@ its JSON and the letters of its texts. Each is read by one function here, which 
 what was asked for or a UserError.
 """
 
+import contextlib
 import csv
+import gzip
 import io
 import json
 import logging
 import os
 import re
 import stat
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -63,28 +66,26 @@ def inside(root: Path, name: str | PurePosixPath) -> Path:
     data_prep.errors.UserError: 'wav/../../a.wav' lies outside /data
     """
     root, text = Path(root), str(name)
-    outside = UserError(f"{text!r:.200} lies outside {root}")
-    try:
-        os.fsencode(text)
-    except ValueError as error:
-        raise outside from error
-    if not is_below(text):
+    for resolve in (os.path.abspath, os.path.realpath):
+        if is_below(text):
+            break
         # Absolute, or with steps up: below the folder it may lie nevertheless.
-        home = os.path.abspath(root)
-        text = os.path.relpath(os.path.join(home, text), home)
-    if not text.strip("./") or "\0" in text or not is_below(text):
-        raise outside
+        with contextlib.suppress(ValueError):
+            home = resolve(root)
+            text = os.path.relpath(resolve(os.path.join(home, str(name))), home)
+    if not text.strip("./") or not is_below(text):
+        raise UserError(f"{str(name)!r:.200} lies outside {root}")
     path, top = root / text, root / Path(text).parts[0]
     real = Path(os.path.realpath(path))
     # A link to one file is not as a disk that was added: it must lie there as any.
     homes = [root] if path == top else [root, top]
     if not any(real.is_relative_to(os.path.realpath(home)) for home in homes):
-        raise outside
+        raise UserError(f"{str(name)!r:.200} leads by a link out of {root}")
     return path
 
 
 def is_below(name: str) -> bool:
-    """Whether a relative path takes no step up; nothing is looked at on the disk.
+    """Whether a name is that of a file below some folder; the disk is not looked at.
 
     Arguments
     ---------
@@ -94,12 +95,18 @@ def is_below(name: str) -> bool:
     Returns
     -------
     bool
+        False for absolute paths, for steps up, and for what can be no file's name.
 
     Example
     -------
     >>> is_below("wav/a.wav"), is_below("wav/../a.wav"), is_below("/a"), is_below("C:/a")
     (True, False, False, False)
     """
+    try:
+        if b"\0" in os.fsencode(name):
+            return False
+    except ValueError:
+        return False
     up = ".." in name and ".." in name.split("/")
     return not (up or name.startswith("/") or re.match(r"[a-z]:[/\\]", name, re.I))
 
@@ -143,6 +150,43 @@ def read_bytes(
         raise UserError(f"{path}, {what}, cannot be read: {reason}: {mend}") from error
     if len(data) > largest:
         raise UserError(f"{path}, {what}, is larger than {largest:,} bytes: {mend}")
+    return data
+
+
+def unzipped(
+    data: bytes, where: str, largest: int = LARGEST, mend: str = ANEW
+) -> bytes:
+    """Decompress a file that was read, if it is one of gzip.
+
+    Arguments
+    ---------
+    data : bytes
+        From ``read_bytes``.
+    where : str
+        What it is, to begin the message with.
+    largest : int
+        Bytes that may come of it.
+    mend : str
+        What to do about it, for the message.
+
+    Returns
+    -------
+    bytes
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or too large.
+    """
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        with gzip.open(io.BytesIO(data)) as stream:
+            data = stream.read(largest + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{where} is damaged ({error}): {mend}") from error
+    if len(data) > largest:
+        raise UserError(f"{where} unpacks to over {largest:,} bytes: {mend}")
     return data
 
 

@@ -17,7 +17,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from data_prep import corpus, manifest, prepare
+from data_prep import corpus, manifest, outside, prepare
 from data_prep.corpus import AUDIO_SUFFIXES, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.vocabulary import EMOTIONS, WIDE
@@ -192,7 +192,7 @@ def own(row: manifest.Row, value: str) -> str:
 
 
 def below(folder: Path, file: str) -> str:
-    """A file's path below a folder, with forward slashes; empty if it lies elsewhere.
+    """A file's path below a folder, with forward slashes; empty if it leads elsewhere.
 
     Arguments
     ---------
@@ -210,11 +210,8 @@ def below(folder: Path, file: str) -> str:
     >>> below(Path("/data"), "/data/wav/a.wav"), below(Path("/data"), "../a.wav")
     ('wav/a.wav', '')
     """
-    for resolve in (os.path.abspath, os.path.realpath):
-        home = resolve(folder)
-        path = os.path.relpath(resolve(os.path.join(home, file)), home)
-        if path.split(os.sep)[0] not in (os.pardir, os.curdir):
-            return Path(path).as_posix()
+    with contextlib.suppress(UserError):
+        return outside.inside(folder, file).relative_to(folder).as_posix()
     return ""
 
 
