@@ -19,6 +19,7 @@ from itertools import islice
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
+from data_prep import outside
 from data_prep.errors import UserError
 from data_prep.vocabulary import EMOTIONS, WIDE
 
@@ -28,6 +29,16 @@ SCHEMA = 2
 # A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
 NOT_UTF8 = "surrogateescape"
 ROWS_AT_ONCE = 10_000
+# What a sidecar holds of what others read.
+SIDECAR = {
+    "sha256": str,
+    "corpus?": str,
+    "title?": str,
+    "standin?": bool,
+    "counts?": dict,
+    "options?": dict,
+    "fingerprint?": str,
+}
 
 
 @dataclass(slots=True)
@@ -302,19 +313,20 @@ def read_sidecar(path: Path) -> dict:
     UserError
         If the sidecar is missing or unreadable, or the CSV was changed since.
     """
-    path = Path(path)
+    path, mend = Path(path), "redo `python -m data_prep prepare`"
+    sidecar = outside.read_json(
+        sidecar_path(path),
+        f"the sidecar of {path.name}",
+        SIDECAR,
+        errors=NOT_UTF8,
+        mend=mend,
+    )
     try:
-        sidecar = json.loads(sidecar_path(path).read_text("utf-8", NOT_UTF8))
-        recorded = sidecar["sha256"]
         digest = file_sha256(path)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"no sound sidecar for {path}: redo `python -m data_prep prepare`"
-        ) from error
-    if recorded != digest:
-        raise UserError(
-            f"{path} was changed by hand: redo `python -m data_prep prepare`"
-        )
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}: {mend}") from error
+    if sidecar["sha256"] != digest:
+        raise UserError(f"{path} was changed by hand: {mend}")
     return sidecar
 
 
@@ -354,6 +366,7 @@ def validate(rows: list[Row], path: Path) -> None:
     """
     seen: dict[str, str] = {}
     emotions, wide, splits = {*EMOTIONS, ""}, {*WIDE, ""}, set(SPLITS)
+    home = f"{DATA_ROOT}/"
     for row in rows:
         if row.ID in seen:
             raise UserError(
@@ -368,6 +381,11 @@ def validate(rows: list[Row], path: Path) -> None:
             )
         if "\0" in row.wav:
             raise UserError(f"{path}: {row.ID} names no file: {row.wav!r}: redo it")
+        place = row.wav.removeprefix(home)
+        if place in ("", row.wav) or not outside.is_below(place):
+            raise UserError(
+                f"{path}: {row.ID} lies outside {DATA_ROOT}: {row.wav!r}: redo it"
+            )
         if row.category not in wide:
             raise UserError(
                 f"{path}: {row.ID} has the category {row.category!r}: "

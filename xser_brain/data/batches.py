@@ -67,7 +67,7 @@ def read_waveform(row: Row, data_root: str) -> np.ndarray:
         return audio.load(path)
     except audio.AudioError as error:
         raise UserError(
-            f"{path} {error}: get it anew, or leave such files out by `python -m "
+            f"{path}: {error}: get it anew, or leave such files out by `python -m "
             f"data_prep prepare {row.corpus} --decode ...`"
         ) from error
 

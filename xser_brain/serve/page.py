@@ -141,7 +141,7 @@ class Page:
         if path is None:
             return *_nothing(BLANK), None
         try:
-            seconds = audio.probe(path).duration
+            seconds = audio.probe(path, audio.DAY).duration
             if seconds > self.limits.seconds:
                 raise AudioError(
                     f"{_duration(seconds)} long, and at most "
