@@ -1,8 +1,10 @@
 """Emotions of files, folders, arrays and streams."""
 
 import itertools
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,6 +66,28 @@ class Embedded:
     piece: Piece | None = None
     embedding: np.ndarray | None = None
     error: str = ""
+
+
+class OutOfTime(UserError):
+    """What was to be classified takes longer than it may."""
+
+
+class Deadline:
+    """Time that is running out.
+
+    Arguments
+    ---------
+    seconds : float
+        From now on.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds, self._end = seconds, time.monotonic() + seconds
+
+    def require(self) -> None:
+        """Go on only if there is time left."""
+        if time.monotonic() > self._end:
+            raise OutOfTime(f"takes longer than {self.seconds:g} s: give a shorter one")
 
 
 class Classifier:
@@ -207,6 +231,7 @@ class Classifier:
         normalise: str | None = None,
         speakers: Callable[[str], str] | None = None,
         progress: bool = False,
+        seconds: float = math.inf,
     ) -> Iterator[Result]:
         """Classify recordings one after the other, in constant memory.
 
@@ -225,6 +250,8 @@ class Classifier:
             From path to speaker; by default the file's folder.
         progress : bool
             Whether to show a bar, on stderr.
+        seconds : float
+            Most time that all of it may take; looked at before each batch.
 
         Returns
         -------
@@ -234,20 +261,25 @@ class Classifier:
         Raises
         ------
         UserError
-            If it is not a recording, or there are too few to normalise by.
+            If it is not a recording, there are too few to normalise by, or, as
+            ``OutOfTime``, if the time is over.
         """
         normalisation.require(self.model, normalise)
-        items = self.embed(sources, timeline, progress)
+        items = self.embed(sources, timeline, progress, seconds)
         return self.classify_embedded(items, normalise, speakers)
 
     def embed(
-        self, sources: Iterable, timeline: bool = False, progress: bool = False
+        self,
+        sources: Iterable,
+        timeline: bool = False,
+        progress: bool = False,
+        seconds: float = math.inf,
     ) -> Iterator[Embedded]:
         """The first half of ``classify``: from recordings to embeddings.
 
         Arguments
         ---------
-        sources, timeline, progress
+        sources, timeline, progress, seconds
             See ``classify``.
 
         Yields
@@ -261,7 +293,9 @@ class Classifier:
             desc="emotions", total=total, unit="file", disable=not progress,
             file=sys.stderr,
         ) as bar:  # fmt: skip
-            for item in self._embedded(self._read(_recordings(sources), timeline)):
+            deadline = Deadline(seconds)
+            read = self._read(_recordings(sources), timeline, deadline)
+            for item in self._embedded(read, deadline):
                 yield item
                 bar.update(item.piece is None)
 
@@ -327,7 +361,7 @@ class Classifier:
             raise UserError(f"the stream {error}") from error
 
     def _read(
-        self, recordings: Iterable[Recording], timeline: bool
+        self, recordings: Iterable[Recording], timeline: bool, deadline: "Deadline"
     ) -> Iterator[Embedded]:
         """Pieces of recordings; each recording ends with an item without a piece."""
 
@@ -344,12 +378,15 @@ class Classifier:
                 if isinstance(samples, AudioError):
                     raise samples
                 for piece in pieces(recording, samples, self.windows, timeline):
+                    deadline.require()
                     yield Embedded(number, recording, piece)
             except AudioError as error:
                 reason = str(error)
             yield Embedded(number, Recording(recording.name), error=reason)
 
-    def _embedded(self, items: Iterable[Embedded]) -> Iterator[Embedded]:
+    def _embedded(
+        self, items: Iterable[Embedded], deadline: "Deadline"
+    ) -> Iterator[Embedded]:
         """Embed as many pieces at a time as memory is meant for."""
         held: list[Embedded] = []
         samples = 0
@@ -357,11 +394,13 @@ class Classifier:
             held.append(item)
             samples += len(item.piece.samples) if item.piece else 0
             if samples >= SORTED * self.batch_samples or len(held) >= MOST_HELD:
-                yield from self._embed(held)
+                yield from self._embed(held, deadline)
                 held, samples = [], 0
-        yield from self._embed(held)
+        yield from self._embed(held, deadline)
 
-    def _embed(self, items: list[Embedded]) -> list[Embedded]:
+    def _embed(
+        self, items: list[Embedded], deadline: "Deadline | None" = None
+    ) -> list[Embedded]:
         """Embed pieces in batches of like length; the order stays."""
         lengths = {i: len(x.piece.samples) for i, x in enumerate(items) if x.piece}
         batches: list[list[int]] = []
@@ -375,6 +414,8 @@ class Classifier:
             batches[-1].append(i)
         done = list(items)
         for batch in batches:
+            if deadline:
+                deadline.require()
             embeddings = self._forward([items[i].piece.samples for i in batch])
             for i, embedding in zip(batch, embeddings, strict=True):
                 piece = replace(items[i].piece, samples=NOTHING)
