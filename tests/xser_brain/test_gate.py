@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import os
 import socket
 import time
 import urllib.parse
@@ -427,19 +428,39 @@ def test_the_page_works_behind_its_gate(chromium, server, tmp_path):
     context.close()
 
 
+# A recording that has been classified is kept until the file GO is there.
+PAUSE = """
+import os, sys, time
+
+def pause(event, args):
+    if event == "shutil.rmtree" and "/claimed/" in str(args[0]):
+        while not os.path.exists(os.environ["GO"]):
+            time.sleep(0.05)
+
+sys.addaudithook(pause)
+"""
+
+
 @pytest.mark.slow
 def test_who_waits_is_told_the_place(model, chromium, tmp_path):
     """One is classified at a time; the others see how many are before them."""
-    for number in range(4):
-        samples = noise(500.0 + number, number)
-        soundfile.write(tmp_path / f"{number}.flac", samples, 16000)
-    with serving(model, tmp_path, "--answer_seconds=600") as running:
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook/sitecustomize.py").write_text(PAUSE)
+    path = os.pathsep.join([str(tmp_path / "hook"), os.environ.get("PYTHONPATH", "")])
+    soundfile.write(tmp_path / "a.flac", noise(2.0), 16000)
+    go = tmp_path / "go"
+    with serving(model, tmp_path, PYTHONPATH=path, GO=str(go)) as running:
         context = chromium.new_context()
-        tabs = [context.new_page() for _ in range(4)]
+        tabs = [context.new_page() for _ in range(3)]
         for tab in tabs:
             tab.goto(running.url)
             tab.get_by_text(page.BLANK).wait_for()
-        for number, tab in enumerate(tabs):
-            tab.set_input_files("input[type=file]", str(tmp_path / f"{number}.flac"))
-        tabs[-1].get_by_text("queue: 3/3").wait_for(timeout=30_000)
+            tab.set_input_files("input[type=file]", str(tmp_path / "a.flac"))
+            tab.get_by_text("Listening").wait_for()
+            time.sleep(1)
+        tabs[1].get_by_text("queue: 1/").wait_for()
+        tabs[2].get_by_text("queue: 2/2").wait_for()
+        go.touch()
+        for tab in tabs:
+            tab.get_by_text("2 s of audio").wait_for()
         context.close()
