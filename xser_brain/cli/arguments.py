@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
+from data_prep.outside import Printable
 
 if TYPE_CHECKING:
     from xser_brain.inference import Classifier
@@ -108,7 +109,9 @@ def load(args: argparse.Namespace, **options) -> "Classifier":
     from xser_brain.inference import Classifier
 
     # So that it is shown where the pretrained encoder comes from.
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("xser_brain.encoders.weights").setLevel(logging.INFO)
     return Classifier.from_pretrained(
         args.model,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.recipes import find
 from xser_brain.training import hparams
 
@@ -67,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(message: str) -> int:
     # From a loader's process the message comes with its traceback around it.
-    line = message.strip().splitlines()[-1].split("UserError: ")[-1]
+    line = printable(message.strip().splitlines()[-1].split("UserError: ")[-1])
     if line.startswith("cannot write"):
         line += (
             ": free the disk or pass --results=DIR; the run goes on where it stopped"

@@ -2,8 +2,13 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import TextIO
+
+from data_prep.outside import cell, printable
+
+C1 = re.compile("[\x7f-\x9f]")  # which change a terminal, and JSON lets stand
 
 
 def _csv_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
@@ -21,8 +26,8 @@ def _csv_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callab
             seconds = [f"{part.start:.3f}", f"{part.end:.3f}"]
             probabilities = [f"{p:.6f}" for p in part.probabilities.values()]
             writer.writerow(
-                [part.path, name, *seconds, part.emotion, part.predicted,
-                 *(probabilities or [""] * len(labels)), part.protocol, part.error]
+                map(cell, [part.path, name, *seconds, part.emotion, part.predicted,
+                 *(probabilities or [""] * len(labels)), part.protocol, part.error])
             )  # fmt: skip
 
     return write
@@ -36,7 +41,8 @@ def _json_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Calla
         values = result.to_dict()
         if not timeline:
             values.pop("timeline", None)
-        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+        text = json.dumps(values, ensure_ascii=False)
+        stream.write(C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
     return write
 
@@ -52,9 +58,11 @@ def _text_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Calla
         )
 
     def write(result) -> None:
-        what = f"error: {result.error}" if result.error else described(result)
+        what = (
+            f"error: {printable(result.error)}" if result.error else described(result)
+        )
         note = "" if result.protocol == "zero-shot" else f"  [{result.protocol}]"
-        stream.write(f"{result.path}: {what}{note}\n")
+        stream.write(f"{printable(result.path)}: {what}{note}\n")
         for part in result.timeline if timeline else ():
             stream.write(f"  {part.start:8.1f} -{part.end:8.1f} s  {described(part)}\n")
 

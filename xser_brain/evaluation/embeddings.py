@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.manifest import Row, write_atomic
+from xser_brain.artefacts import find_file
 
 NAME = "embeddings.npz"
 FIELDS = ("emotion", "language", "speaker")
@@ -88,7 +89,7 @@ def load(folder: Path) -> dict[str, np.ndarray] | None:
     UserError
         If the file is damaged.
     """
-    path = Path(folder) / NAME
+    path = find_file(Path(folder), NAME)
     if not path.is_file():
         return None
     try:

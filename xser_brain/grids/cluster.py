@@ -394,7 +394,10 @@ def _outcome_file(home: Path, index: int) -> Path:
 
 
 def _read_jobs(path: Path) -> dict[str, _Job]:
-    what, mend = "the list of submitted jobs", "delete it, and `scancel` what still runs"
+    what, mend = (
+        "the list of submitted jobs",
+        "delete it, and `scancel` what still runs",
+    )
     jobs = {}
     for name, job in read_json(path, what, {str: JOB}, mend=mend).items():
         named = ARRAY.fullmatch(job["array"]) and ID.fullmatch(job["id"] or "0")

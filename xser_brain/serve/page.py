@@ -41,25 +41,39 @@ footer { display: none !important }
 """
 
 
-class Recording(gradio.Audio):
-    """Gradio's component, which would fetch a recording that is named by a URL."""
+def without_urls(component: gradio.Audio) -> gradio.Audio:
+    """Have a component refuse URLs, which it would fetch.
 
-    is_template = True  # shown as Gradio shows its own
+    It is no class of its own: Gradio would write a file beside this one for it.
 
-    async def async_move_resource_to_block_cache(self, url_or_file_path):
-        """Refuse a URL."""
-        _refuse_url(url_or_file_path)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+    Arguments
+    ---------
+    component : gradio.Audio
+        Which takes files.
 
-    def move_resource_to_block_cache(self, url_or_file_path):
-        """Refuse a URL."""
-        _refuse_url(url_or_file_path)
-        return super().move_resource_to_block_cache(url_or_file_path)
+    Returns
+    -------
+    gradio.Audio
+        The same.
+    """
+    move = component.move_resource_to_block_cache
+    move_async = component.async_move_resource_to_block_cache
 
+    def refuse(path: object) -> None:
+        if path is not None and "://" in str(path):
+            raise ValueError("a URL: nothing is fetched")
 
-def _refuse_url(path: object) -> None:
-    if path is not None and "://" in str(path):
-        raise ValueError("a URL: nothing is fetched")
+    def local(path):
+        refuse(path)
+        return move(path)
+
+    async def local_async(path):
+        refuse(path)
+        return await move_async(path)
+
+    component.move_resource_to_block_cache = local
+    component.async_move_resource_to_block_cache = local_async
+    return component
 
 
 class Page:
@@ -102,13 +116,15 @@ class Page:
             gradio.Markdown(f"# {TITLE}\n{notice(self.classifier.config)}")
             with gradio.Row():
                 with gradio.Column():
-                    recording = Recording(
-                        sources=["upload", "microphone"],
-                        type="filepath",
-                        label=f"A recording (up to {limits.megabytes:g} MB and "
-                        f"{_duration(limits.seconds)}; removed within a minute)",
-                        buttons=[],
-                        elem_id="recording",
+                    recording = without_urls(
+                        gradio.Audio(
+                            sources=["upload", "microphone"],
+                            type="filepath",
+                            label=f"A recording (up to {limits.megabytes:g} MB and "
+                            f"{_duration(limits.seconds)}; removed within a minute)",
+                            buttons=[],
+                            elem_id="recording",
+                        )
                     )
                     if self.examples:
                         gradio.Examples(

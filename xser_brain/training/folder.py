@@ -9,6 +9,7 @@ from pathlib import Path
 from data_prep.errors import UserError
 from data_prep.locks import ALONE, AT_ONCE, Lock
 from data_prep.manifest import write_atomic
+from xser_brain.artefacts import IDENTITY, find_file, read_identity, read_run
 
 CLAIM_SECONDS = 30
 
@@ -79,9 +80,10 @@ def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
     """
     if overwrite and folder.exists():
         shutil.rmtree(folder)
-    path = folder / "identity.json"
+    path = folder / IDENTITY
+    _refuse_links(folder)
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_identity(folder)
         if before != identity:
             raise UserError(
                 f"{folder} holds a run with other settings ({_difference(before, identity)}"
@@ -106,11 +108,18 @@ def is_finished(folder: Path, identity: Mapping) -> bool:
     bool
     """
     try:
-        kept = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
-        json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        kept = read_identity(folder)
+        read_run(folder)
+    except UserError:
         return False
     return kept == identity
+
+
+def _refuse_links(folder: Path) -> None:
+    """Of a folder that a stranger began: logs would be written to what links lead to."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            find_file(folder, path.relative_to(folder).as_posix())
 
 
 def _difference(before: dict, now: Mapping) -> str:

@@ -32,6 +32,7 @@ from ruamel.yaml.error import YAMLError
 from data_prep.errors import UserError
 from xser_brain.protocol.system import System
 from xser_brain.recipes import find_piece, folder, pieces_beside
+from xser_brain.yaml_text import read_yaml
 
 INCLUDE = "!include:"
 DEMO_PIECE = Path("../../common/demo.yaml")
@@ -42,19 +43,10 @@ BLOCKS = ("run", "training", "objectives", "model", "adapt", "system")
 
 
 def _read(path: Path) -> CommentedMap:
-    try:
-        tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"no recipe {path}: pass the path of a YAML file, or one that `xser recipes "
-            "list` shows"
-        ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not sound YAML: {reason}") from error
-    if not isinstance(tree, CommentedMap):
-        raise UserError(f"{path} holds no `key: value` lines: is it a recipe?")
-    return tree
+    mend = "pass the path of a YAML file, or one that `xser recipes list` shows"
+    if not path.is_file():
+        raise UserError(f"no recipe {path}: {mend}")
+    return read_yaml(path, "a recipe", mend)
 
 
 def _tag(node: object) -> str:
