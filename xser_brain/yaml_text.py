@@ -38,10 +38,10 @@ def read_yaml(path: Path, what: str, mend: str, kind: str = "rt") -> dict:
         If it cannot be read, is no YAML, holds no such lines, or too much.
     """
     data = read_bytes(path, what, LARGEST, mend)
-    return parse_yaml(data, f"{path}, {what},", kind)
+    return parse_yaml(data, str(path), what, kind)
 
 
-def parse_yaml(data: bytes, where: str, kind: str = "rt") -> dict:
+def parse_yaml(data: bytes, where: str, what: str, kind: str = "rt") -> dict:
     """Understand YAML; all else as for ``read_yaml``.
 
     Arguments
@@ -49,7 +49,9 @@ def parse_yaml(data: bytes, where: str, kind: str = "rt") -> dict:
     data : bytes
         UTF-8.
     where : str
-        What it is, to begin the message with.
+        Where it stands, to begin the message with.
+    what : str
+        See ``read_yaml``.
     kind : str
         See ``read_yaml``.
 
@@ -64,7 +66,7 @@ def parse_yaml(data: bytes, where: str, kind: str = "rt") -> dict:
 
     Example
     -------
-    >>> parse_yaml(b"seeds: [1, 2]", "a grid", "safe")
+    >>> parse_yaml(b"seeds: [1, 2]", "grid.yaml", "a grid", "safe")
     {'seeds': [1, 2]}
     """
     yaml = ruamel.yaml.YAML(typ=kind, pure=True)
@@ -78,7 +80,7 @@ def parse_yaml(data: bytes, where: str, kind: str = "rt") -> dict:
     except (RecursionError, AssertionError, NotImplementedError) as error:
         raise UserError(f"{where} is not sound YAML: too deep, or too odd") from error
     if not isinstance(tree, dict):
-        raise UserError(f"{where} holds no `key: value` lines")
+        raise UserError(f"{where} holds no `key: value` lines: is it {what}?")
     return tree
 
 

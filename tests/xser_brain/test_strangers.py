@@ -4,10 +4,12 @@ import csv
 import io
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 import soundfile
+from small import RECIPE, ROOT
 from test_html import write_run as write_html_run
 
 from data_prep import manifest
@@ -22,6 +24,7 @@ from xser_brain.reports import html, tables
 from xser_brain.reports.figures import draw_all
 from xser_brain.reports.runs import find_runs
 from xser_brain.training import folder as folders
+from xser_brain.training import hparams
 
 EVIL = "\x1b[2J\x9b31m<img src=x onerror=alert(1)>\n| a | [x](javascript:1)\u202e"
 
@@ -262,3 +265,50 @@ def test_no_log_is_written_to_where_a_link_leads(tmp_path):
     (run / "log.txt").symlink_to(own)
     with pytest.raises(UserError, match="log.txt leads out of the folder of its run"):
         folders.begin(run, {"hparams": {}, "options": {}}, False)
+
+
+# --- Recipes are programs, which is said
+
+
+def test_code_of_a_recipe_runs_after_it_was_named(python, tmp_path):
+    """The process ends while references are resolved: what was said before counts."""
+    shutil.copytree(ROOT / "recipes/common", tmp_path / "common")
+    path = tmp_path / "en_de/hparams/mine\x1b.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(RECIPE.read_text() + "\nzzz: !apply:os._exit [7]\n")
+    code = "import sys; from xser_brain.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = python(code, "train", str(path), f"--results={tmp_path / 'results'}")
+    assert done.returncode == 7
+    (line,) = [line for line in done.stderr.splitlines() if "are programs" in line]
+    assert "/en_de/hparams/mine\\x1b.yaml" in line
+    assert "/common/run.yaml" in line
+    assert "\x1b" not in done.stderr
+
+
+def test_a_recipe_of_the_package_is_not_named(caplog):
+    from xser_brain.training import spec
+
+    spec._name_foreign.cache_clear()
+    spec.describe(RECIPE, {})
+    assert "are programs" not in caplog.text
+    composed = hparams.compose(RECIPE, {})
+    assert composed.foreign() == []
+
+
+def test_a_system_of_ones_own_is_named_once(caplog, tmp_path):
+    from xser_brain.training import spec
+
+    spec._name_foreign.cache_clear()
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "trains_on: all\nsampler: random\n"
+        "objectives:\n  emotion: !new:xser_brain.objectives.CrossEntropy\n"
+    )
+    for _ in range(2):
+        spec.describe(RECIPE, {"system": str(path)})
+    assert caplog.text.count(str(path)) == 1
+
+
+def test_the_help_says_that_recipes_are_programs(capsys):
+    assert main(["train", "--help"]) == 0
+    assert "A recipe is a program" in capsys.readouterr().out

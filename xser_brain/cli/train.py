@@ -19,6 +19,10 @@ usage: xser train RECIPE [--key=value ...]
 A RECIPE is a YAML file, or one that `xser recipes list` shows; --help after it shows its
 keys. SpeechBrain's run options can be given too, as --device=cuda:1, --precision=bf16 or
 --noprogressbar: --help_all shows them.
+
+A recipe is a program: the YAML names code that runs, some of it (!apply) while the
+YAML is read, and Python files beside it can be named. Run a stranger's recipe as you
+would run a stranger's program: read it first.
 """
 
 
