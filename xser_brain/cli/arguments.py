@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 def add_model_and_device(parser: argparse.ArgumentParser) -> None:
     """A model, and where it runs."""
     add_model(parser)
+    parser.add_argument(
+        "--revision",
+        metavar="COMMIT",
+        help="of a model of the hub, as NAME@COMMIT; a branch or tag may change",
+    )
     add_device(parser)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """A model."""
     parser.add_argument(
-        "model", help="a run's folder, its model/, or a name on the hub"
+        "model", help="a run's folder, its model/, or a name on the hub (NAME@COMMIT)"
     )
     add_import(parser)
 
@@ -108,15 +113,17 @@ def load(args: argparse.Namespace, **options) -> "Classifier":
     """
     from xser_brain.inference import Classifier
 
-    # So that it is shown where the pretrained encoder comes from.
+    # So that it is shown where the model and its pretrained encoder come from.
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Printable("%(message)s"))
     logging.basicConfig(handlers=[handler])
-    logging.getLogger("xser_brain.encoders.weights").setLevel(logging.INFO)
+    for name in ("xser_brain.encoders.weights", "xser_brain.inference.sources"):
+        logging.getLogger(name).setLevel(logging.INFO)
     return Classifier.from_pretrained(
         args.model,
         args.device,
         args.precision,
+        revision=getattr(args, "revision", None),
         encoder_source=args.encoder_source,
         **options,
     )

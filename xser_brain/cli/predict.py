@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     )
     done = failed = 0
     with _opened(args.output) as stream:
-        write = WRITERS[args.format](stream, classifier.labels, args.timeline)
+        write = WRITERS[args.format](
+            stream, classifier.labels, args.timeline, classifier.name
+        )
         try:
             for result in results:
                 done, failed = done + 1, failed + bool(result.error)

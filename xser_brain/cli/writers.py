@@ -11,31 +11,36 @@ from data_prep.outside import cell, printable
 C1 = re.compile("[\x7f-\x9f]")  # which change a terminal, and JSON lets stand
 
 
-def _csv_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
-    """One row a recording, or a window where a time line is wanted."""
+def _csv_writer(
+    stream: TextIO, labels: Sequence[str], timeline: bool, model: str
+) -> Callable:
+    """One row a recording, or a window where a time line is wanted.
+
+    Of a model of the hub, the last column names its commit.
+    """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(
-        ["path", "part", "start", "end", "emotion", "predicted",
-         *(f"p_{label}" for label in labels), "protocol", "error"]
-    )  # fmt: skip
+    columns = ["path", "part", "start", "end", "emotion", "predicted"]
+    columns += [*(f"p_{label}" for label in labels), "protocol", "error"]
+    writer.writerow(columns + ["model"] * bool(model))
 
     def write(result) -> None:
         parts = [("recording", result)]
         parts += [("window", part) for part in (result.timeline if timeline else ())]
         for name, part in parts:
-            seconds = [f"{part.start:.3f}", f"{part.end:.3f}"]
             probabilities = [f"{p:.6f}" for p in part.probabilities.values()]
-            writer.writerow(
-                map(cell, [part.path, name, *seconds, part.emotion, part.predicted,
-                 *(probabilities or [""] * len(labels)), part.protocol, part.error])
-            )  # fmt: skip
+            row = [part.path, name, f"{part.start:.3f}", f"{part.end:.3f}"]
+            row += [part.emotion, part.predicted]
+            row += [*(probabilities or [""] * len(labels)), part.protocol, part.error]
+            writer.writerow(map(cell, row + [model] * bool(model)))
 
     return write
 
 
-def _json_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
+def _json_writer(
+    stream: TextIO, labels: Sequence[str], timeline: bool, model: str
+) -> Callable:
     """One object a line."""
-    del labels  # each object names them
+    del labels, model  # each object names them
 
     def write(result) -> None:
         values = result.to_dict()
@@ -47,8 +52,11 @@ def _json_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Calla
     return write
 
 
-def _text_writer(stream: TextIO, labels: Sequence[str], timeline: bool) -> Callable:
-    """For people."""
+def _text_writer(
+    stream: TextIO, labels: Sequence[str], timeline: bool, model: str
+) -> Callable:
+    """For people, who have been told of the model."""
+    del model
     width = max(8, *map(len, labels))
 
     def described(part) -> str:

@@ -32,7 +32,7 @@ from xser_brain.inference.recordings import (
 )
 from xser_brain.inference.recordings import load as decode
 from xser_brain.inference.results import UNSURE, ZERO_SHOT, Result
-from xser_brain.inference.sources import model_folder
+from xser_brain.inference.sources import find_model
 
 PRECISIONS = ("fp32", "bf16")
 SORTED = 8  # batches' worth of pieces that are sorted by length at a time
@@ -109,6 +109,8 @@ class Classifier:
         How long recordings are cut.
     batch_seconds : float
         Seconds of audio that the encoder takes at once.
+    name : str
+        Of a model of the hub, with its commit; stands in the results.
 
     Example
     -------
@@ -127,6 +129,7 @@ class Classifier:
         threshold: float | None = None,
         windows: Windows | None = None,
         batch_seconds: float = 60.0,
+        name: str = "",
     ):
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision {precision!r}: use fp32 or bf16")
@@ -144,7 +147,7 @@ class Classifier:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"cannot use device {device!r} ({reason})") from error
-        self.config, self.precision = config, precision
+        self.config, self.precision, self.name = config, precision, name
         self.threshold, self.windows = threshold, windows or Windows()
         self.batch_samples = batch_seconds * SAMPLE_RATE
 
@@ -164,7 +167,8 @@ class Classifier:
         Arguments
         ---------
         source : path or str
-            A model's folder, that of the run that exported it, or a hub name.
+            A model's folder, that of the run that exported it, or a hub name, with
+            ``@REVISION`` behind it if need be.
         device, precision
             See ``Classifier``.
         revision : str, optional
@@ -183,8 +187,9 @@ class Classifier:
         UserError
             If the model cannot be had, or is damaged.
         """
-        model, config = load(model_folder(source, revision), encoder_source)
-        return cls(model, config, device, precision, **options)
+        folder, name = find_model(source, revision)
+        model, config = load(folder, encoder_source)
+        return cls(model, config, device, precision, name=name, **options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -465,7 +470,8 @@ class Classifier:
         """The result of one recording, from all of its pieces."""
         name = items[0].recording.name
         found = [item for item in items if item.embedding is not None]
-        nothing = Result(name, 0.0, 0.0, "", "", {}, (), items[-1].error, protocol)
+        error = items[-1].error
+        nothing = Result(name, 0.0, 0.0, "", "", {}, (), error, protocol, self.name)
         if nothing.error:
             return nothing
         embeddings = torch.from_numpy(np.stack([item.embedding for item in found]))
@@ -496,6 +502,7 @@ class Classifier:
             predicted,
             dict(zip(self.labels, row.tolist(), strict=True)),
             protocol=protocol,
+            model=self.name,
         )
 
 

@@ -145,7 +145,10 @@ class Page:
             # Not gradio.HTML, which builds scripts from strings; this one's HTML is ours.
             timeline = gradio.Markdown(elem_id="timeline", sanitize_html=False)
             gradio.Markdown(
-                trust(self.classifier.config, self.classifier.threshold),
+                trust(self.classifier.config, self.classifier.threshold)
+                + (
+                    f"\n\nModel: {self.classifier.name}" if self.classifier.name else ""
+                ),
                 elem_classes="notice",
             )
             claimed, shown = gradio.State(), [answer, bars, timeline]
