@@ -24,6 +24,26 @@ def folder() -> Path:
     return installed if installed.is_dir() else here.parent / "recipes"
 
 
+def is_own(path: Path) -> bool:
+    """Whether a file is one of the package's recipes and pieces.
+
+    Arguments
+    ---------
+    path : Path
+        The file; links are followed.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> is_own(folder() / "common/run.yaml"), is_own(Path("/tmp/mine.yaml"))
+    (True, False)
+    """
+    return path.resolve().is_relative_to(folder().resolve())
+
+
 def find(path: str | Path, start: Path = Path()) -> Path:
     """Find a recipe or a grid: from ``start``, else among those of the package.
 

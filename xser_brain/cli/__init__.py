@@ -9,6 +9,7 @@ from pathlib import Path
 
 from data_prep import __version__
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
     export,
@@ -339,5 +340,5 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.function(args, rest)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2

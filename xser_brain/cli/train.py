@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.recipes import find
 from xser_brain.training import disk, hparams, stopping
 
@@ -16,6 +17,10 @@ usage: xser train RECIPE [--key=value ...]
 A RECIPE is a YAML file, or one that `xser recipes list` shows; --help after it shows its
 keys. SpeechBrain's run options can be given too, as --device=cuda:1, --precision=bf16 or
 --noprogressbar: --help_all shows them.
+
+A recipe is a program: the YAML names code that runs, some of it (!apply) while the
+YAML is read, and Python files beside it can be named. Run a stranger's recipe as you
+would run a stranger's program: read it first.
 """
 
 
@@ -62,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _complain(message: str) -> int:
     # From a loader's process the message comes with its traceback around it.
-    line = message.strip().splitlines()[-1].split("UserError: ")[-1]
+    line = printable(message.strip().splitlines()[-1].split("UserError: ")[-1])
     if line.startswith("cannot write"):
         line += (
             ": free the disk or pass --results=DIR; the run goes on where it stopped"

@@ -106,6 +106,12 @@ def encoder_folder(source: str, revision: str | None = None) -> Path:
         folder = snapshot(source, revision, (*SETTINGS, "*.safetensors"))
         if not any(folder.glob("*.safetensors")):
             folder = snapshot(source, revision, (*SETTINGS, "pytorch_model.bin"))
+        if revision != folder.name:
+            logger.warning(
+                "pretrained encoder: %s, commit %s, as the hub has it now",
+                source,
+                folder.name,
+            )
     check_encoder(folder)
     return folder
 
@@ -119,10 +125,8 @@ def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                name, revision=revision, allow_patterns=list(files)
-            )
+        found = huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=list(files)
         )
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -130,6 +134,7 @@ def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
             f"cannot get {name} from the hub ({reason[:200]}): pass a folder, or a name "
             f"that can be reached (where there is a network: `hf download {name}`)"
         ) from error
+    return Path(found)
 
 
 def check_encoder(folder: Path) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.manifest import Row, write_atomic
+from xser_brain.artefacts import find_file
 
 NAME = "embeddings.npz"
 FIELDS = ("emotion", "language", "speaker")
@@ -51,7 +52,7 @@ def load(folder: Path) -> dict[str, np.ndarray] | None:
     ``ids``, ``part``, ``emotion``, ``language`` and ``speaker`` are (utterances,) str,
     ``embeddings`` is (utterances, width) float16.
     """
-    path = Path(folder) / NAME
+    path = find_file(Path(folder), NAME)
     if not path.is_file():
         return None
     try:

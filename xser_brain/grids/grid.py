@@ -32,8 +32,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
-import ruamel.yaml
-from ruamel.yaml.error import YAMLError
 from tqdm import tqdm
 
 from data_prep.errors import UserError
@@ -42,6 +40,7 @@ from xser_brain.recipes import find
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.hparams import is_file_name, system_path
 from xser_brain.training.stopping import Stopped
+from xser_brain.yaml_text import read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -109,15 +108,9 @@ class Grid:
 def read(path: Path) -> Grid:
     """Read a grid from YAML; UserError if something in it is wrong."""
     path = Path(path)
-    try:
-        tree = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"no grid {path}: pass a YAML file, as paper.yaml") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not sound YAML: {reason}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no `key: value` lines: is it a grid?")
+    if not path.is_file():
+        raise UserError(f"no grid {path}: pass a YAML file, as paper.yaml")
+    tree = read_yaml(path, "a grid", "pass a YAML file, as paper.yaml", "safe")
     _refuse_unknown(tree, KEYS, path)
     if ("recipes" in tree) == ("leave_one_out" in tree):
         raise UserError(f"{path}: give either recipes or leave_one_out")

@@ -9,10 +9,10 @@ from pathlib import Path
 from data_prep.errors import UserError
 from data_prep.locks import ALONE, AT_ONCE, Lock
 from data_prep.manifest import write_atomic
+from xser_brain.artefacts import IDENTITY, RUN, find_file, read_identity, read_run
 
 CLAIM_SECONDS = 30
 LATER = ("seed", "processes")  # keys that earlier versions did not write
-IDENTITY, RECORD = "identity.json", "run.json"
 
 
 def claim(folder: Path) -> Lock:
@@ -82,6 +82,7 @@ def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
     if overwrite and folder.exists():
         shutil.rmtree(folder)
     path = folder / IDENTITY
+    _refuse_links(folder)
     if path.exists():
         before = _known(folder, identity)
         if before != identity and not is_finished(folder, identity):
@@ -95,10 +96,11 @@ def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
 
 def _known(folder: Path, identity: Mapping) -> dict:
     """What a folder's run was begun with; earlier versions wrote down less."""
-    before = json.loads((folder / IDENTITY).read_text(encoding="utf-8"))
-    if "seed" not in before and (folder / RECORD).exists():
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        before["seed"] = record.get("seed", identity["seed"])
+    before = read_identity(folder)
+    if before is None:
+        raise UserError(f"{folder} holds no {IDENTITY}")
+    if "seed" not in before and (folder / RUN).exists():
+        before["seed"] = read_run(folder).get("seed", identity["seed"])
     return {**{key: identity[key] for key in LATER}, **before}
 
 
@@ -118,11 +120,18 @@ def is_finished(folder: Path, identity: Mapping) -> bool:
     """
     try:
         before = _known(folder, identity)
-        json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        read_run(folder)
+    except UserError:
         return False
     # However many processes it took, it is done.
     return {**before, "processes": identity["processes"]} == identity
+
+
+def _refuse_links(folder: Path) -> None:
+    """Of a folder that a stranger began: logs would be written to what links lead to."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            find_file(folder, path.relative_to(folder).as_posix())
 
 
 def _difference(before: dict, now: Mapping) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from data_prep.manifest import Row, write_atomic
+from xser_brain.artefacts import PREDICTIONS, RUN, read_run
 from xser_brain.brain import XSERBrain, unwrapped
 from xser_brain.evaluation import embeddings
 from xser_brain.evaluation.summary import in_words, summarise
@@ -24,7 +25,6 @@ from xser_brain.reports.confusion import draw_confusion
 from xser_brain.training.spec import Spec, hparams_sha256
 
 SCHEMA = 1
-PREDICTIONS = "predictions.csv"
 PACKAGES = ("xser-brain", "torch", "speechbrain", "transformers")
 
 
@@ -138,7 +138,7 @@ def write(
     model = collect(encoder, brain.modules, temperature, predicted.get("train"))
     export(folder / "model", model, spec.settings["whole"], record)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(folder / "run.json", text.encode())
+    write_atomic(folder / RUN, text.encode())
 
 
 def write_predictions(
@@ -212,7 +212,7 @@ def announce(folder: Path) -> None:
     folder : Path
         The run's.
     """
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record = read_run(folder)
     lines = [
         f"{record['setting']['target']} never heard in training"
         if record["zero_shot"]

@@ -4,11 +4,12 @@ import copy
 import hashlib
 import importlib.util
 import json
+import logging
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import ruamel.yaml
@@ -18,6 +19,7 @@ from torch.distributed import get_world_size, is_initialized
 
 from data_prep import corpus, exchange, prepare, splits, standin
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.data.augmentation import EmbeddingTransform, WaveformTransform
 from xser_brain.evaluation.metrics import Metric
 from xser_brain.evaluation.summary import check_metrics
@@ -28,6 +30,7 @@ from xser_brain.training import hparams as hparams_module
 from xser_brain.training import options
 from xser_brain.training.selection import selection_of
 
+logger = logging.getLogger(__name__)
 PURPOSES = ("result", "tuning")
 DEBUG = "debug"  # the purpose, and the folder, of runs with --debug
 # The seed is told apart; where things lie and how fast they come changes no result.
@@ -365,6 +368,7 @@ def describe(
     """
     system = copy.deepcopy(system)  # training changes what it is made of
     composed = hparams_module.compose(recipe, overrides, system)
+    _name_foreign(tuple(composed.foreign()))
     _require_blocks(recipe, composed.tree)
     _find_modules_of(composed)
     text = composed.text()
@@ -382,6 +386,18 @@ def describe(
     spec = Spec(text, hparams, settle(hparams), system)
     check_metrics(spec.metrics, len(spec.label_set.names))
     return spec
+
+
+@cache
+def _name_foreign(files: tuple[Path, ...]) -> None:
+    """Say once, before anything runs, whose code it is that runs."""
+    if files:
+        names = ", ".join(printable(path) for path in files)
+        logger.warning(
+            "not of the installed recipes, and recipes are programs, which may do what "
+            "you may: %s",
+            names,
+        )
 
 
 def _find_modules_of(composed: hparams_module.Composed) -> None:
