@@ -358,7 +358,7 @@ def test_a_signal_saves_and_queues_again(
     SlurmJobs([run], tmp_path / "slurm", ClusterOptions()).submit()
     commands.write("squeue", f"echo {state}")
     env = {"SLURM_JOB_ID": "1", "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_NODELIST": "n"}
-    ended = python(STOPPED, str(tmp_path / "slurm"), str(int(number)), **env)
+    ended = python(STOPPED, str(home(tmp_path)), str(int(number)), **env)
     assert ended.returncode, ended.stderr
     assert f"stopped by {name}" in ended.stderr
     assert commands.lines("told") == (["requeue 1"] if again else [])
