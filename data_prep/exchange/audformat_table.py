@@ -218,7 +218,7 @@ def _load(audformat, folder: Path):
 
     header = outside.read_bytes(folder / "db.yaml", "the header of a database")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    header = yaml.load(header, loader)  # nosec B506: it is the safe loader
+    header = yaml.load(header, loader)  # nosec B506 # it is the safe loader
     _weigh(header)
     database = audformat.Database.load_header_from_yaml(header)
     with tempfile.TemporaryDirectory() as home:
