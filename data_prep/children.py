@@ -1,7 +1,7 @@
 """Modules of this package that run in processes of their own."""
 
 import os
-import subprocess
+import subprocess  # nosec B404 # runs only this package's own modules
 import sys
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def start(module: str, **options) -> subprocess.Popen:
         "PYTHONPATH": importable,
         **options.get("env", {}),
     }
-    return subprocess.Popen(
+    return subprocess.Popen(  # nosec B603 # this Python, and no shell
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import contextlib
 import importlib.util
 import json
 import os
-import subprocess
+import subprocess  # nosec B404 # runs only this package's own modules
 import sys
 import threading
 from collections.abc import Iterator
