@@ -29,9 +29,11 @@ from xser_brain.inference import config as schema
 from xser_brain.inference.loading import identify, load
 from xser_brain.recipes import folder as recipes
 from xser_brain.reports import html, tables
+from xser_brain.reports.figures import draw_all
 from xser_brain.reports.figures.curves import curves, losses, read_train_log
 from xser_brain.reports.figures.projection import common_sample
 from xser_brain.reports.figures.style import language_styles
+from xser_brain.reports.runs import find_runs
 from xser_brain.serve import access
 from xser_brain.serve.limits import Limits
 from xser_brain.serve.quota import Quota
@@ -141,6 +143,12 @@ def read_results(folder: Path) -> object:
         loaded = [embeddings.load(run["folder"]) for run in group.runs]
         common_sample([arrays for arrays in loaded if arrays is not None])
     return text
+
+
+def draw(folder: Path) -> object:
+    """All figures, and the page with them."""
+    draw_all(find_runs(folder), folder / "figures")
+    return html.page(tables.gather(folder), folder)
 
 
 def announce(folder: Path) -> None:
@@ -381,6 +389,8 @@ def request_of_page(path: Path) -> int:
     return through_gate("GET", f"/gradio_api/file=/{name}", headers, b"")
 
 
+# Too slow for as many inputs as the others.
+FIGURES = Reader("figures of a run", run_files, draw, True)
 READERS = [
     Reader("results of a run, as tables and page", run_files, read_results, True),
     Reader("run.json, as announced", run_files, announce, True),

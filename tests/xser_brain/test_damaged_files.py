@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import fuzz
-from tests.xser_brain.readers import READERS
+from tests.xser_brain.readers import FIGURES, READERS
 
 INPUTS = 500  # of each reader, in the slow test
 NAMES = [reader.name for reader in READERS]
@@ -53,4 +53,13 @@ def test_many_damaged_files(reader):
     """In processes of limited memory and time, where a crash is told too."""
     outcome = fuzz.fuzz(reader, INPUTS, seed=1)
     assert outcome.inputs == INPUTS
+    assert not outcome.others
+
+
+@pytest.mark.slow
+def test_damaged_results_are_drawn_or_refused(monkeypatch):
+    """Figures take a second each: fewer inputs than above."""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    outcome = fuzz.fuzz(FIGURES, 40, seed=1)
+    assert outcome.inputs == 40
     assert not outcome.others
