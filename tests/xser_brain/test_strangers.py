@@ -160,7 +160,7 @@ def test_no_spreadsheet_runs_what_a_name_says(tmp_path):
     assert row["encoder"] == "'@SUM(A1)"
     stream = io.StringIO()
     labels = ("sad", "angry")
-    write = WRITERS["csv"](stream, labels, False)
+    write = WRITERS["csv"](stream, labels, False, "")
     write(Result("=1+1.wav", 0.0, 1.0, "sad", "sad", {"sad": 0.9, "angry": 0.1}))
     write(Result("-2+3.wav", 0.0, 0.0, "", "", {}, (), "@no"))
     rows = list(csv.DictReader(io.StringIO(stream.getvalue())))
@@ -174,7 +174,7 @@ def test_predictions_do_not_write_to_a_terminal(form):
     stream = io.StringIO()
     name = "a\x1b]0;gone\x07\x9b2J\nb.wav: happy 100 %"
     result = Result(name, 0.0, 1.0, "sad", "sad", {"sad": 0.9, "angry": 0.1})
-    WRITERS[form](stream, ("sad", "angry"), False)(result)
+    WRITERS[form](stream, ("sad", "angry"), False, "")(result)
     text = stream.getvalue()
     assert not set(text) & {"\x1b", "\x07", "\x9b"}
     assert text.count("\n") == 1

@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.checks import text
 
 logger = logging.getLogger(__name__)
@@ -155,10 +156,16 @@ def check_encoder(folder: Path) -> None:
         path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")
     ]
     size = sum(path.stat().st_size for path in weights)
-    with torch.device("meta"):
-        model = transformers.AutoModel.from_config(
-            transformers.CONFIG_MAPPING[config.pop("model_type")].from_dict(config)
-        )
+    kind = transformers.CONFIG_MAPPING[config.pop("model_type")]
+    try:
+        with torch.device("meta"):
+            model = transformers.AutoModel.from_config(kind.from_dict(config))
+    # Numbers that do not go together; each class of transformers says so in its way.
+    except Exception as error:
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise UserError(
+            f"{folder / 'config.json'} describes no encoder ({reason}): get it again"
+        ) from error
     # At four bytes a value of what may be stored as two.
     built = 4 * sum(math.prod(p.shape) for p in model.parameters())
     if built > 4 * size + 4 * SPARE:

@@ -90,7 +90,8 @@ def read_array(path: Path, verify: bool = True) -> np.ndarray:
     start = 10 + int.from_bytes(data[8:10], "little")
     try:
         shape, dtype = _layout(data[:start])
-    except ValueError as error:
+    # numpy reads the header as Python, which can be wrong in as many ways.
+    except Exception as error:
         raise Damaged(str(error)) from error
     end = start + math.prod(shape) * dtype.itemsize
     if len(data) != end + CRC_BYTES:

@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from data_prep.errors import UserError
 from xser_brain.grids.cluster import Task
-from xser_brain.recipes import find
+from xser_brain.recipes import find, full_path, is_file
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.hparams import is_file_name, system_path
 from xser_brain.training.stopping import Stopped
@@ -108,7 +108,7 @@ class Grid:
 def read(path: Path) -> Grid:
     """Read a grid from YAML; UserError if something in it is wrong."""
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"no grid {path}: pass a YAML file, as paper.yaml")
     tree = read_yaml(path, "a grid", "pass a YAML file, as paper.yaml", "safe")
     _refuse_unknown(tree, KEYS, path)
@@ -120,7 +120,7 @@ def read(path: Path) -> Grid:
     else:
         recipes = _left_out(tree["leave_one_out"], path)
     for recipe, _ in recipes:
-        if not recipe.is_file():
+        if not is_file(recipe):
             raise UserError(f"{path}: no recipe {recipe}: paths go from {path.parent}")
     overrides = tree.get("overrides") or {}
     if not isinstance(overrides, dict):
@@ -152,9 +152,7 @@ def check_systems(
 def _paths(names: Sequence, folder: Path = Path()) -> tuple:
     """Names of pieces; paths of files of one's own made absolute."""
     return tuple(
-        str((folder / Path(name).expanduser()).resolve())
-        if name and is_file_name(str(name))
-        else name
+        str(full_path(str(name), folder)) if name and is_file_name(str(name)) else name
         for name in names
     )
 

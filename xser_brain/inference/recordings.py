@@ -270,6 +270,8 @@ def pieces(
     AudioError
         If it does not decode to its end, or all of it is silent.
     """
+    if samples is not None and not len(samples):
+        raise AudioError("no speech in it: 0 s long")
     short = samples is not None and len(samples) <= LONGEST * SAMPLE_RATE
     blocks = _blocks(recording.name) if samples is None else [samples]
     found = False

@@ -23,6 +23,7 @@ from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 
 from data_prep.errors import UserError
 from data_prep.manifest import file_sha256, write_atomic
+from data_prep.outside import fit, printable
 from xser_brain.encoders import Encoder
 from xser_brain.training import disk
 
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 UNFINISHED, DAMAGED = "unfinished-", "damaged-"
 SUMS = "sha256.txt"  # in a checkpoint, of all its other files
 BEST = "best"  # in a checkpoint's description: the best score so far
+META = {"unixtime": float, "end-of-epoch": bool, "score?": float}
 
 # SpeechBrain leaves this out, so that a resumed run would forget its patience.
 register_checkpoint_hooks(EpochCounterWithStopper)
@@ -168,10 +170,30 @@ class AtomicCheckpointer(Checkpointer):
             # The name of one that was deleted may be taken again in that second.
             key = path, (path / METAFNAME).stat().st_mtime_ns
             if key not in self._known:
-                (self._known[key],) = self._construct_checkpoint_objects([path])
+                self._known[key] = self._described(path)
             known[key] = self._known[key]
         self._known = known
         return [*known.values()]
+
+    def _described(self, path):
+        """What a checkpoint says of itself, if it is what a run writes."""
+        try:
+            (checkpoint,) = self._construct_checkpoint_objects([path])
+            fit(checkpoint.meta, META)
+        # YAML read by another library, each with errors of its own.
+        except Exception as error:
+            raise _damaged(path, error) from error
+        return checkpoint
+
+    def load_checkpoint(self, checkpoint):
+        """See ``Checkpointer.load_checkpoint``."""
+        try:
+            super().load_checkpoint(checkpoint)
+        except (UserError, MemoryError, torch.OutOfMemoryError):
+            raise
+        # Of each part, what reads it fails in its own way.
+        except Exception as error:
+            raise _damaged(checkpoint.path, error) from error
 
     def _new_checkpoint_dirpath(self):
         path = super()._new_checkpoint_dirpath()
@@ -201,6 +223,14 @@ class AtomicCheckpointer(Checkpointer):
         if if_main_process():
             for path in self.checkpoints_dir.glob(f"{UNFINISHED}{CKPT_PREFIX}*"):
                 shutil.rmtree(path)
+
+
+def _damaged(path, error: Exception) -> UserError:
+    reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
+    return UserError(
+        f"the checkpoint {path} cannot be used ({reason}): remove it, and the run goes "
+        "on from an earlier one or from its start"
+    )
 
 
 @register_checkpoint_hooks

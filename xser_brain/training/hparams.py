@@ -31,7 +31,14 @@ from ruamel.yaml.error import YAMLError
 
 from data_prep.errors import UserError
 from xser_brain.protocol.system import System
-from xser_brain.recipes import find_piece, folder, is_own, pieces_beside
+from xser_brain.recipes import (
+    find_piece,
+    folder,
+    full_path,
+    is_file,
+    is_own,
+    pieces_beside,
+)
 from xser_brain.yaml_text import read_yaml
 
 INCLUDE = "!include:"
@@ -44,7 +51,7 @@ BLOCKS = ("run", "training", "objectives", "model", "adapt", "system")
 
 def _read(path: Path) -> CommentedMap:
     mend = "pass the path of a YAML file, or one that `xser recipes list` shows"
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"no recipe {path}: {mend}")
     return read_yaml(path, "a recipe", mend)
 
@@ -56,7 +63,7 @@ def _tag(node: object) -> str:
 
 def _located(recipe: Path, name: str | Path) -> Path:
     """A path in a recipe: from its folder, or of the installed recipes."""
-    return find_piece((recipe.parent / name).resolve())
+    return find_piece(full_path(name, recipe.parent))
 
 
 def _included_path(node: object, tree: Mapping, recipe: Path) -> Path | None:
@@ -67,10 +74,10 @@ def _included_path(node: object, tree: Mapping, recipe: Path) -> Path | None:
     key = "".join(re.findall(r"\$(\w+)", pattern))
     value = str(tree.get(key))
     if key and is_file_name(value):
-        path = Path(value).expanduser().resolve()
+        path = full_path(value)
     else:
         path = _located(recipe, pattern.replace(f"${key}", value))
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(
             f"{recipe}: no piece {path}"
             + (
@@ -98,15 +105,15 @@ def system_path(name: str, recipe: Path | None = None) -> Path:
     one.
     """
     if is_file_name(name):
-        path = Path(name).expanduser().resolve()
-        if not path.is_file():
+        path = full_path(name)
+        if not is_file(path):
             raise UserError(f"no system {path}: pass the path of a YAML file")
         return path
     if recipe is None:
         path = folder() / "common/systems" / f"{name}.yaml"
     else:
         path = _located(recipe, SYSTEMS / f"{name}.yaml")
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(
             f"unknown system {name!r}: use one of {_there(path)}, or the path of a YAML "
             "file of your own, as mysystem.yaml"
@@ -147,7 +154,7 @@ def _localise(node: object, block: str, keys: Mapping, folder: Path) -> None:
         if tag in ("!ref", "!copy"):
             scalar.value = re.sub(r"<(\w+)", local, scalar.value)
         elif tag.startswith(INCLUDE):
-            path = (folder / tag.removeprefix(INCLUDE)).resolve()
+            path = full_path(tag.removeprefix(INCLUDE), folder)
             scalar.yaml_set_ctag(ruamel.yaml.tag.Tag(suffix=f"{INCLUDE}{path}"))
 
 

@@ -184,7 +184,7 @@ def _draw(axes: Axes, logs: Sequence[Log], name: str, colour: str, dashes) -> bo
 
 def _mark(axes: Axes, step: int, log: Log) -> None:
     """A circle at the checkpoint that was chosen."""
-    if step in log:
+    if "valid uar" in log.get(step, ()):
         axes.plot(
             step, log[step]["valid uar"], marker="o", markersize=4, color="white",
             markeredgecolor="black", label="chosen", zorder=3,
