@@ -131,7 +131,13 @@ class AtomicCheckpointer(Checkpointer):
                 "aside and the run goes on from the one before"
             )
         self._compared.add(path)
-        super().load_checkpoint(checkpoint)
+        try:
+            super().load_checkpoint(checkpoint)
+        except (UserError, MemoryError, torch.OutOfMemoryError):
+            raise
+        # Of each part, what reads it fails in its own way.
+        except Exception as error:
+            raise _damaged(path, error) from error
 
     def set_damaged_aside(self) -> None:
         """Leave out what is not as it was written, and what cannot do without it.
@@ -184,16 +190,6 @@ class AtomicCheckpointer(Checkpointer):
         except Exception as error:
             raise _damaged(path, error) from error
         return checkpoint
-
-    def load_checkpoint(self, checkpoint):
-        """See ``Checkpointer.load_checkpoint``."""
-        try:
-            super().load_checkpoint(checkpoint)
-        except (UserError, MemoryError, torch.OutOfMemoryError):
-            raise
-        # Of each part, what reads it fails in its own way.
-        except Exception as error:
-            raise _damaged(checkpoint.path, error) from error
 
     def _new_checkpoint_dirpath(self):
         path = super()._new_checkpoint_dirpath()
