@@ -3,7 +3,7 @@
 ``python -m tests.fuzz [--inputs=N] [--only=WORD] [--seed=N]`` tries N inputs, shared out
 evenly, and prints a Markdown table; it ends with 1 if an input ended otherwise. Readers
 are listed in the ``READERS`` of ``tests/data_prep/readers.py`` and
-``tests/xser_brain/readers.py``.
+``tests/xser_brain/result_readers.py``.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from typing import NamedTuple
 
 from data_prep.errors import UserError
 
-SUITES = ("tests.data_prep.readers", "tests.xser_brain.readers")
+SUITES = ("tests.data_prep.readers", "tests.xser_brain.result_readers")
 SECONDS = 30  # of one input
 MEMORY = 3 << 30  # bytes of address space beyond what the unharmed files need
 PIECE = 250  # inputs of one process

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import fuzz
-from tests.xser_brain.readers import FIGURES, READERS
+from tests.xser_brain.result_readers import FIGURES, READERS
 
 INPUTS = 500  # of each reader, in the slow test
 NAMES = [reader.name for reader in READERS]
