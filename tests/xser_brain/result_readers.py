@@ -42,7 +42,13 @@ from xser_brain.training import hparams, record
 from xser_brain.training.checkpoints import AtomicCheckpointer, RunState
 
 RECIPE = recipes() / "en_de/hparams/ravdess_to_emodb.yaml"
-IDENTITY = {"hparams": {"seed": 1}, "options": {"precision": "fp32"}, "protocol": "p"}
+IDENTITY = {
+    "seed": 1,
+    "processes": 1,
+    "hparams": {"seed": 1},
+    "options": {"precision": "fp32"},
+    "protocol": "p",
+}
 
 
 def one(name: str, data: bytes | str) -> Callable[[Path], dict[str, bytes]]:

@@ -669,7 +669,7 @@ def test_undecodable_in_training(spoiled, complaint, argv, tmp_path, monkeypatch
     monkeypatch.setattr(spec, "make_plan", rot)
     line = complaint(argv(tmp_path / "results", data_root=root))
     assert str(path) in line
-    assert "does not decode" in line
+    assert "not an audio file that can be read" in line
 
 
 def test_undecodable_before_preparation_is_left_out(spoiled, argv, tmp_path, record):
