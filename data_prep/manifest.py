@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -28,6 +29,8 @@ DATA_ROOT = "$data_root"
 SCHEMA = 2
 # A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
 NOT_UTF8 = "surrogateescape"
+# Halves of characters, which no text can hold but those that stand for such bytes.
+HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 ROWS_AT_ONCE = 10_000
 # What a sidecar holds of what others read.
 SIDECAR = {
@@ -203,6 +206,7 @@ def write(path: Path, rows: list[Row], about: dict) -> dict:
         "sha256": digest.hexdigest(),
     }
     text = json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
+    text = HALVES.sub("\ufffd", text)  # as a title from outside may have
     write_atomic(sidecar_path(path), text.encode("utf-8", NOT_UTF8))
     return sidecar
 
