@@ -96,7 +96,7 @@ setup(
             "*.md",
             "*.yaml",
             "common/*.yaml",
-            "common/encoders/*.yaml",
+            "common/*/*.yaml",
             "*/README.md",
             "*/train.py",
             "*/grid.yaml",
