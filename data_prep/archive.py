@@ -6,6 +6,7 @@ size and the disk allow. Archives within archives are unpacked too.
 """
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import os
@@ -17,7 +18,6 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -25,6 +25,7 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
+from data_prep import outside
 from data_prep.errors import UserError
 
 # Recordings hardly shrink; a text may by twenty times, a bomb does by a thousand.
@@ -189,12 +190,13 @@ def _unpack(
     if not depth:
         raise UserError(f"{budget.archive} is refused: archives lie {DEPTH} deep in it")
     try:
-        with closing(_members(archive, budget)) as members:
+        with contextlib.closing(_members(archive, budget)) as members:
             written = _write(members, folder, budget, title)
             inner = [path for path in written if SUFFIXES.search(path.name)]
         for path in inner:
             if path.is_file() and is_archive(path):
-                home = path.with_name(stem(path.name))
+                place = path.parent.relative_to(folder) / stem(path.name)
+                home = _inside(folder, place.as_posix(), budget)
                 home.mkdir(exist_ok=True)
                 _unpack(path, home, budget, f"{title}, {path.name}", depth - 1)
                 path.unlink()
@@ -229,7 +231,9 @@ def _write(
 ) -> Iterator[Path]:
     """Write all members; links last, as copies of what they mean."""
     links = []
-    with tqdm(desc=title, unit="B", unit_scale=True, leave=False) as bar:
+    with tqdm(
+        desc=outside.printable(title), unit="B", unit_scale=True, leave=False
+    ) as bar:
 
         def copy(source: BinaryIO, path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -267,13 +271,15 @@ def _write(
 
 def _inside(folder: Path, name: str, budget: _Budget) -> Path:
     """Where a member goes; refused if that is outside the folder."""
-    parts = PurePosixPath(name).parts
-    if name.startswith("/") or ".." in parts or re.match(r"[a-z]:/", name, re.I):
-        raise UserError(
-            f"{budget.archive} is refused: its member {name!r} points outside the "
-            "folder: get it from elsewhere"
-        )
-    return folder.joinpath(*parts)
+    if not PurePosixPath(name).parts:  # the folder itself
+        return folder
+    if outside.is_below(name):
+        with contextlib.suppress(UserError):
+            return outside.inside(folder, name)
+    raise UserError(
+        f"{budget.archive} is refused: its member {name!r} points outside the folder: "
+        "get it from elsewhere"
+    )
 
 
 def _members(archive: Path, budget: _Budget) -> Iterator[_Member]:

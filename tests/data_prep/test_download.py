@@ -518,6 +518,15 @@ HOSTILE = {
     "cut xz": (tarred({"a": os.urandom(9000)}, "w:xz")[:-60], "is damaged"),
     "bad crc": (tarred({"a": b"x"})[:-8] + bytes(8), "is damaged"),
     "no archive": (b"Not found", "is damaged"),
+    "inner up": (zipped({"...zip": zipped({"evil": b""})}), "points outside"),
+    "inner up, deep": (
+        zipped({"s/...zip": zipped({"...tar.gz": tarred({"evil": b""})})}),
+        "points outside",
+    ),
+    "inner up, twice": (
+        zipped({"x.zip": zipped({"...zip": zipped({"evil": b""})})}),
+        "points outside",
+    ),
     "two kinds of one name": (zipped({"a": b"", "a/b": b""}), "cannot unpack"),
 }
 BY_HAND = {
@@ -559,6 +568,31 @@ def test_a_hostile_download_leaves_nothing(site, tmp_path, kind):
     with pytest.raises(UserError, match="urdu.zip"):
         download.download(declared(site, ("urdu.zip", data)), tmp_path)
     assert tree(tmp_path) == ({"urdu.part/urdu.zip": data} if kind == "7z" else {})
+
+
+def test_an_inner_archive_overwrites_no_other_corpus(site, tmp_path):
+    """``...zip`` without its suffix is the folder above: twice, that of all corpora."""
+    (tmp_path / "emodb/wav").mkdir(parents=True)
+    (tmp_path / "emodb/wav/03a01Fa.wav").write_bytes(b"mine")
+    bad = zipped({"emodb/wav/03a01Fa.wav": b"evil"})
+    for _ in range(2):
+        bad = zipped({"...zip": bad})
+    with pytest.raises(UserError, match="points outside"):
+        download.download(declared(site, ("urdu.zip", bad)), tmp_path)
+    assert tree(tmp_path) == {"emodb/wav/03a01Fa.wav": b"mine"}
+
+
+def test_an_archive_without_a_name(tmp_path):
+    (tmp_path / "x").write_bytes(zipped({"s/.zip": zipped({"a.txt": b"a"}), "./": b""}))
+    archive.unpack(tmp_path / "x", tmp_path / "out")
+    assert tree(tmp_path / "out") == {"s/a.txt": b"a"}
+
+
+def test_names_of_archives_move_no_terminal(tmp_path, capfd):
+    inner = zipped({"a.txt": b"a" * 10})
+    (tmp_path / "x").write_bytes(zipped({"\x1b[2Jevil.zip": inner}))
+    archive.unpack(tmp_path / "x", tmp_path / "out")
+    assert "\x1b[2J" not in capfd.readouterr().err
 
 
 def test_too_many_members(tmp_path, monkeypatch):
