@@ -8,10 +8,11 @@ nkululeko expects them; the audio is linked, not copied.
 
 import contextlib
 import logging
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from data_prep import corpus
+from data_prep import corpus, outside
 from data_prep.corpus import Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.exchange import (
@@ -32,6 +33,8 @@ from data_prep.vocabulary import EMOTIONS, WIDE
 
 logger = logging.getLogger(__name__)
 
+ROWS = 5_000_000  # of a table
+VALUES = 1_000_000  # in a header
 EXTRA = ("speaker", "emotion", "category", "native_emotion", "split", *CARRIED)
 
 
@@ -129,8 +132,8 @@ def _database(audformat, rows: Sequence[Row], files: Sequence[str]):
 def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
     """Read an audformat database.
 
-    Segments become files of their own. A table that was stored as a pickle is loaded as
-    one: read only databases that you trust.
+    Segments become files of their own. Tables are read from CSV or Parquet; a pickle
+    beside them, from which audformat would rather load, is left alone.
 
     Arguments
     ---------
@@ -149,12 +152,14 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
     Raises
     ------
     UserError
-        If it is no such database, has no such label, or its tables contradict each
-        other.
+        If it is no such database, has no such label, its tables contradict each other,
+        or one of them is there only as a pickle.
     """
     audformat = require("audformat")
     try:
-        database = audformat.Database.load(str(folder), load_data=True)
+        database = _load(audformat, Path(folder))
+    except UserError:
+        raise
     except Exception as error:  # whatever its parsers for YAML, CSV and Parquet raise
         raise UserError(
             f"{folder} is no audformat database that can be read ({error}): it should "
@@ -202,6 +207,67 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
             )
         )
     return table
+
+
+def _load(audformat, folder: Path):
+    """A database with its tables.
+
+    ``Database.load`` would run code that stands in db.yaml, and unpickle tables.
+    """
+    import yaml
+
+    header = outside.read_bytes(folder / "db.yaml", "the header of a database")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    header = yaml.load(header, loader)  # nosec B506: it is the safe loader
+    _weigh(header)
+    database = audformat.Database.load_header_from_yaml(header)
+    with tempfile.TemporaryDirectory() as home:
+        for number, name in enumerate([*database.misc_tables, *database.tables]):
+            source = _stored(folder, name)
+            link = Path(home) / f"{number}{source.suffix}"
+            link.symlink_to(source.resolve())
+            database[name].load(str(link.with_suffix("")))
+    return database
+
+
+def _weigh(header: object) -> None:
+    """Refuse YAML whose references to itself unfold to more than can be held."""
+    todo, weight = [header], 0
+    while todo:
+        item = todo.pop()
+        weight += 1
+        if weight > VALUES:
+            raise ValueError(f"over {VALUES:,} values in db.yaml")
+        if isinstance(item, dict):
+            todo += [*item, *item.values()]
+        elif isinstance(item, list | tuple | set):
+            todo += item
+
+
+def _stored(folder: Path, name: str) -> Path:
+    """The file of a table that is safe to read."""
+    paths = {
+        suffix: outside.inside(folder, f"db.{name}.{suffix}")
+        for suffix in ("parquet", "csv", "pkl")
+    }
+    there = [suffix for suffix, path in paths.items() if path.is_file()]
+    if there == ["pkl"]:
+        raise UserError(
+            f"{paths['pkl']} is a pickle, which can run code when it is loaded: have its "
+            "owner save the table as CSV or Parquet (audformat: storage_format='parquet')"
+        )
+    if not there:
+        raise UserError(f"{folder} lacks the table {name!r}: get it anew")
+    path = paths[there[0]]
+    if path.stat().st_size > outside.LARGEST:
+        raise UserError(f"{path} is larger than {outside.LARGEST:,} bytes: get it anew")
+    if path.suffix == ".parquet":
+        import pyarrow.parquet
+
+        rows = pyarrow.parquet.read_metadata(path).num_rows
+        if rows > ROWS:
+            raise UserError(f"{path} has {rows:,} rows, and at most {ROWS:,} are read")
+    return path
 
 
 def _has(database, name: str) -> bool:

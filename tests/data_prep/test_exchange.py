@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import logging
 import os
+import pickle
 import subprocess
 import sys
 
@@ -720,3 +721,53 @@ def test_no_library_is_imported_before_it_is_needed():
         "sys.exit(any(name in sys.modules for name in (*exchange.MODULES, 'pandas')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# --- A database of a stranger
+
+
+class Payload:
+    """What runs code when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("beside", ["csv", "parquet", "nothing", "a newer csv"])
+def test_a_pickle_is_never_loaded(foreign, tmp_path, beside):
+    """By audformat it is preferred to the table that it lies beside."""
+    kind = beside if beside == "parquet" else "csv"
+    foreign.save(str(tmp_path / "data/mine"), storage_format=kind)
+    folder, mark = tmp_path / "data/mine", tmp_path / "it ran"
+    table = folder / f"db.emotion.{kind}"
+    (folder / "db.emotion.pkl").write_bytes(pickle.dumps(Payload(mark)))
+    os.utime(table, (1, 1) if "newer" not in beside else (2e9, 2e9))
+    if beside == "nothing":
+        table.unlink()
+        with pytest.raises(UserError, match="db.emotion.pkl is a pickle.*as CSV"):
+            exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+    else:
+        path = exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+        assert len(manifest.read(path)) == 20
+    assert not mark.exists()
+
+
+def test_a_header_runs_no_code(foreign, tmp_path):
+    folder, mark = save(foreign, tmp_path), tmp_path / "it ran"
+    with (folder / "db.yaml").open("a") as stream:
+        stream.write(f"meta: !!python/object/apply:os.mkdir ['{mark}']\n")
+    with pytest.raises(UserError, match="no audformat database"):
+        exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+    assert not mark.exists()
+
+
+def test_a_header_that_unfolds_without_end(foreign, tmp_path):
+    folder = save(foreign, tmp_path)
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    with (folder / "db.yaml").open("a") as stream:
+        stream.write("\n".join(["a0: &a0 x", *lines, ""]))
+    with pytest.raises(UserError, match="over 1,000,000 values"):
+        exchange.import_table("audformat", folder, "mine", tmp_path / "m")
