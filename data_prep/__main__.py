@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from data_prep import corpus
+from data_prep import corpus, outside
 from data_prep.corpora import VARIABLE
 from data_prep.errors import UserError
 from data_prep.splits import POLICIES
@@ -79,7 +79,7 @@ def _print_table(rows: list[dict], style: str) -> None:
     if style == "csv":
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({k: outside.cell(v) for k, v in row.items()} for row in rows)
         return
     if style == "markdown":
         rows = [
@@ -150,7 +150,7 @@ def _prepare_all(data_root: Path, run: Callable[[corpus.Corpus], Path]) -> None:
             logger.exception("%s: a defect of its file or of this program", item.name)
             outcome[item.name] = f"failed: {error!r}"
     for name, line in outcome.items():
-        print(f"{name}: {line}")
+        print(outside.printable(f"{name}: {line}"))
     failed = [name for name in outcome if outcome[name].startswith("failed")]
     if failed:
         raise UserError(
@@ -195,7 +195,7 @@ def _show(lines: Iterable[str]) -> int:
     """Print lines, and return how many."""
     number = 0
     for number, line in enumerate(lines, 1):  # noqa: B007
-        print(line)
+        print(outside.printable(line))
     return number
 
 
@@ -384,11 +384,13 @@ def main(argv: list[str] | None = None) -> int:
     args = commands.parse_args(argv)
     if getattr(args, "all", False) and not args.data_root:
         commands.error("--all needs --data_root: what holds one folder per corpus")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(outside.Printable("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
         args.function(args)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(outside.printable(f"error: {error}"), file=sys.stderr)
         return 2
     return 0
 

@@ -16,12 +16,11 @@ import ctypes
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from numpy.fft import irfft, rfft, rfftfreq  # here, not once in every child
 from numpy.random import default_rng
 from tqdm import tqdm
 
+from data_prep import children
 from data_prep.errors import UserError
 
 _RATE = 22050  # what espeak-ng's formant synthesis gives
@@ -96,28 +96,17 @@ def render(clips: Sequence[Speech], progress: bool = False) -> str:
         raise UserError("synthetic speech needs a system with fork: Linux or macOS")
     for folder in {Path(clip.path).parent for clip in clips}:
         folder.mkdir(parents=True, exist_ok=True)
-    package_root = str(Path(__file__).resolve().parents[1])
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([package_root, *filter(None, sys.path)]),
-        "OMP_NUM_THREADS": "1",  # a process is forked safely while it has one thread
-        "OPENBLAS_NUM_THREADS": "1",
-    }
+    # a process is forked safely while it has one thread
+    single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
-        subprocess.Popen(
-            [sys.executable, "-m", "data_prep._espeak"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=environment,
-        ) as helper,
+        children.start(__name__, stderr=errors, text=True, env=single) as helper,
         tqdm(total=len(clips), unit="clip", disable=not progress) as bar,
     ):
         try:
             # the helper reads all of it before it answers
-            helper.stdin.write(json.dumps([asdict(clip) for clip in clips]))
+            absolute = [replace(c, path=os.path.abspath(c.path)) for c in clips]
+            helper.stdin.write(json.dumps([asdict(clip) for clip in absolute]))
             helper.stdin.close()
         except BrokenPipeError:
             pass  # it died: its own words follow

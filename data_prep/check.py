@@ -48,9 +48,7 @@ def problems(found: Iterable[Rejected], shown: int | None = SHOWN) -> Iterator[s
         groups[re.sub(r"\d[\d.,]*", "#", item.reason)].append(item)
     for group in groups.values():
         for item in group[:shown]:
-            # A name that is not UTF-8 must not stop the listing.
-            path = item.path.encode(errors="backslashreplace").decode()
-            yield f"{path}: {item.reason}"
+            yield f"{item.path}: {item.reason}"
         if shown is not None and len(group) > shown:
             yield f"  and {len(group) - shown:,} more: {group[0].reason}"
 
@@ -114,7 +112,7 @@ def overview(folder: Path, held: list[str]) -> Iterator[str]:
         inside = (
             "" if paths == [name] else f"/ with {len(paths):,} files, as {paths[0]}"
         )
-        yield f"           {name.encode(errors='backslashreplace').decode()}{inside}"
+        yield f"           {name}{inside}"
     if len(tops) > ENTRIES:
         yield f"           and {len(tops) - ENTRIES:,} more"
     if kinds.keys() & ARCHIVES:

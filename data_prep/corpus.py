@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from data_prep import outside
 from data_prep.errors import UserError
 from data_prep.vocabulary import EMOTIONS
 
@@ -400,7 +401,7 @@ def read_text(path: Path, fallback: str) -> str:
     True
     True
     """
-    data = path.read_bytes()
+    data = outside.read_bytes(path, "a label file")
     if b"\0" in data:
         return data.decode("utf-16", "replace")
     try:

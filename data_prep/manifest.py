@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
@@ -19,6 +20,7 @@ from itertools import islice
 from operator import attrgetter, itemgetter
 from pathlib import Path
 
+from data_prep import outside
 from data_prep.errors import UserError
 from data_prep.vocabulary import EMOTIONS, WIDE
 
@@ -27,7 +29,19 @@ DATA_ROOT = "$data_root"
 SCHEMA = 2
 # A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
 NOT_UTF8 = "surrogateescape"
+# Halves of characters, which no text can hold but those that stand for such bytes.
+HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 ROWS_AT_ONCE = 10_000
+# What a sidecar holds of what others read.
+SIDECAR = {
+    "sha256": str,
+    "corpus?": str,
+    "title?": str,
+    "standin?": bool,
+    "counts?": dict,
+    "options?": dict,
+    "fingerprint?": str,
+}
 
 
 @dataclass(slots=True)
@@ -192,6 +206,7 @@ def write(path: Path, rows: list[Row], about: dict) -> dict:
         "sha256": digest.hexdigest(),
     }
     text = json.dumps(sidecar, indent=1, ensure_ascii=False) + "\n"
+    text = HALVES.sub("\ufffd", text)  # as a title from outside may have
     write_atomic(sidecar_path(path), text.encode("utf-8", NOT_UTF8))
     return sidecar
 
@@ -302,23 +317,35 @@ def read_sidecar(path: Path) -> dict:
     UserError
         If the sidecar is missing or unreadable, or the CSV was changed since.
     """
-    path = Path(path)
+    path, mend = Path(path), "redo `python -m data_prep prepare`"
+    sidecar = outside.read_json(
+        sidecar_path(path),
+        f"the sidecar of {path.name}",
+        SIDECAR,
+        errors=NOT_UTF8,
+        mend=mend,
+    )
     try:
-        sidecar = json.loads(sidecar_path(path).read_text("utf-8", NOT_UTF8))
-        recorded = sidecar["sha256"]
-        digest = _sha256(path)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"no sound sidecar for {path}: redo `python -m data_prep prepare`"
-        ) from error
-    if recorded != digest:
-        raise UserError(
-            f"{path} was changed by hand: redo `python -m data_prep prepare`"
-        )
+        digest = file_sha256(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}: {mend}") from error
+    if sidecar["sha256"] != digest:
+        raise UserError(f"{path} was changed by hand: {mend}")
     return sidecar
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Hash a file, however large.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         for _ in _hashed(iter(lambda: stream.read(1 << 20), b""), digest):
@@ -343,6 +370,7 @@ def validate(rows: list[Row], path: Path) -> None:
     """
     seen: dict[str, str] = {}
     emotions, wide, splits = {*EMOTIONS, ""}, {*WIDE, ""}, set(SPLITS)
+    home = f"{DATA_ROOT}/"
     for row in rows:
         if row.ID in seen:
             raise UserError(
@@ -357,6 +385,11 @@ def validate(rows: list[Row], path: Path) -> None:
             )
         if "\0" in row.wav:
             raise UserError(f"{path}: {row.ID} names no file: {row.wav!r}: redo it")
+        place = row.wav.removeprefix(home)
+        if place in ("", row.wav) or not outside.is_below(place):
+            raise UserError(
+                f"{path}: {row.ID} lies outside {DATA_ROOT}: {row.wav!r}: redo it"
+            )
         if row.category not in wide:
             raise UserError(
                 f"{path}: {row.ID} has the category {row.category!r}: "

@@ -1,24 +1,24 @@
 """Videos, long recordings and odd formats, made into 16 kHz mono .wav files once.
 
 A corpus names the source of an utterance's audio in ``Utterance.media``. What libsndfile
-reads is cut by it; everything else is decoded by PyAV, which brings FFmpeg along and is
-an extra: ``pip install "xser-brain[video]"``.
+reads is cut by it; everything else is decoded by FFmpeg, which PyAV brings along, an
+extra: ``pip install "xser-brain[video]"``.
 """
 
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import soundfile
 
 from data_prep import audio
-from data_prep.audio import SAMPLE_RATE, AudioError
+from data_prep.audio import SAMPLE_RATE, AudioError, Header, Stream
 from data_prep.corpus import Utterance
 from data_prep.errors import UserError
+from data_prep.ffmpeg import Decoded, FFmpeg
 
 # Less than this share of what a container or a label file promises is a broken clip.
 WHOLE = 0.9
@@ -56,11 +56,14 @@ def decode(title: str, folder: Path, utterances: Iterable[Utterance]) -> dict[st
         if item.media and _is_outdated(folder / item.path, folder / item.media):
             wanted[item.media].append(item)
 
-    def job(media: str) -> dict[str, str]:
-        return _decode(folder, media, wanted[media])
+    failed, results = {}, []
+    with FFmpeg() as ffmpeg:
 
-    failed = {}
-    results = audio.for_all(job, list(wanted), f"{title}, decoding") if wanted else []
+        def job(media: str) -> dict[str, str]:
+            return _decode(folder, media, wanted[media], ffmpeg)
+
+        if wanted:
+            results = audio.for_all(job, list(wanted), f"{title}, decoding")
     for media, result in zip(wanted, results, strict=True):
         if isinstance(result, AudioError):
             failed.update(dict.fromkeys([u.id for u in wanted[media]], str(result)))
@@ -81,10 +84,12 @@ def _is_outdated(path: Path, media: Path) -> bool:
         return True
 
 
-def _decode(folder: Path, media: str, cuts: list[Utterance]) -> dict[str, str]:
+def _decode(
+    folder: Path, media: str, cuts: list[Utterance], ffmpeg: FFmpeg
+) -> dict[str, str]:
     """Cut one source up; tell what could not be."""
     failed = {}
-    with _open(str(folder / media)) as cut:
+    with _open(str(folder / media), ffmpeg) as cut:
         for item in cuts:
             try:
                 _write(folder / item.path, cut(item.start, item.stop))
@@ -112,23 +117,22 @@ def _write(path: Path, samples: np.ndarray) -> None:
 
 
 @contextlib.contextmanager
-def _open(path: str):
+def _open(path: str, ffmpeg: FFmpeg) -> Iterator[Cut]:
     """A function that gives the 16 kHz mono samples between two times."""
-    try:
-        stream = soundfile.SoundFile(os.fsencode(path))
-    except (soundfile.SoundFileError, OSError):
-        stream = None
-    if stream is None:
-        yield _from_container(path)
-        return
-    with stream:
-        yield lambda start, stop: _from_stream(stream, start, stop)
+    with contextlib.ExitStack() as stack:
+        try:
+            stream, header = stack.enter_context(audio.opened(path, audio.DAY))
+        except audio.UnknownFormatError:
+            yield _from_container(ffmpeg.decode(path))
+        else:
+            yield lambda start, stop: _from_stream(stream, header, start, stop)
 
 
 def _span(start: float, stop: float, length: float) -> tuple[float, float]:
     """The times to cut at, within a recording of that length."""
     end = min(stop, length) if stop else length
-    if end - start < WHOLE * ((stop or end) - start) or end <= start:
+    # Put so that what is no number is refused.
+    if not (0 <= start < end and end - start >= WHOLE * ((stop or end) - start)):
         raise AudioError(
             f"cannot be cut from {start:.2f} s to {f'{stop:.2f} s' if stop else 'its end'}"
             f": the recording is {length:.2f} s long"
@@ -136,74 +140,27 @@ def _span(start: float, stop: float, length: float) -> tuple[float, float]:
     return start, end
 
 
-def _from_stream(stream: soundfile.SoundFile, start: float, stop: float) -> np.ndarray:
-    rate = stream.samplerate
-    first, last = (round(t * rate) for t in _span(start, stop, stream.frames / rate))
+def _from_stream(
+    stream: Stream, header: Header, start: float, stop: float
+) -> np.ndarray:
+    span = _span(start, stop, header.duration)
+    first, last = (round(time * header.sample_rate) for time in span)
     try:
         stream.seek(first)
-        samples = stream.read(last - first, "float32", always_2d=True)
+        return audio.decode(stream, last - first)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"does not decode: {error}") from error
-    return audio.to_mono(samples, rate)
 
 
-def _from_container(path: str) -> Cut:
-    try:
-        import av
-    except ImportError as error:
-        raise UserError(
-            f"{path} is a video, or of a format that needs FFmpeg: "
-            'pip install "xser-brain[video]"'
-        ) from error
-    try:
-        samples, offset, promised, lost = _decode_container(av, path)
-    except AudioError:
-        raise
-    except Exception as error:  # a damaged file breaks FFmpeg and PyAV in many ways
-        raise AudioError(
-            f"does not decode: {getattr(error, 'strerror', None) or error}"
-        ) from error
-    seconds = len(samples) / SAMPLE_RATE
-    if not len(samples) or seconds < WHOLE * promised:
-        cause = f" ({lost.strerror})" if lost else ""
-        raise AudioError(f"only {seconds:.2f} of {promised:.2f} s decode{cause}")
+def _from_container(sound: Decoded) -> Cut:
+    samples, seconds = sound.samples, len(sound.samples) / SAMPLE_RATE
+    if not len(samples) or seconds < WHOLE * sound.promised:
+        cause = f" ({sound.lost})" if sound.lost else ""
+        raise AudioError(f"only {seconds:.2f} of {sound.promised:.2f} s decode{cause}")
 
     def cut(start: float, stop: float) -> np.ndarray:
-        times = _span(start, stop, offset + seconds)
-        first, last = (max(0, round((t - offset) * SAMPLE_RATE)) for t in times)
+        times = _span(start, stop, sound.offset + seconds)
+        first, last = (max(0, round((t - sound.offset) * SAMPLE_RATE)) for t in times)
         return samples[first:last]
 
     return cut
-
-
-def _decode_container(
-    av: ModuleType, path: str
-) -> tuple[np.ndarray, float, float, Exception | None]:
-    """All samples of a file's audio, when they begin, the promised length, an error.
-
-    Packets that do not decode are passed over, as FFmpeg's own command does; what is
-    lost by that shows in the length.
-    """
-    pcm, offset, lost = bytearray(), None, None
-    with av.open(path, metadata_errors="replace") as container:
-        stream = container.streams.best("audio")
-        if stream is None:
-            raise AudioError("has no audio stream")
-        begin = (container.start_time or 0) / av.time_base
-        promised = float((stream.duration or 0) * (stream.time_base or 0))
-        resampler = av.AudioResampler("s16", "mono", SAMPLE_RATE)
-        for packet in container.demux(stream):
-            try:
-                frames = packet.decode()
-            except av.FFmpegError as error:
-                lost = error
-                continue
-            for frame in frames:
-                if offset is None:
-                    offset = max(0.0, (frame.time or begin) - begin)
-                for part in resampler.resample(frame):
-                    pcm += part.to_ndarray().tobytes()
-        if offset is not None:
-            for part in resampler.resample(None):
-                pcm += part.to_ndarray().tobytes()
-    return np.frombuffer(pcm, np.int16), offset or 0.0, promised, lost

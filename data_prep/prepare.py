@@ -12,6 +12,7 @@ from data_prep import __version__, audio, manifest, media, splits
 from data_prep.corpus import MEND, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.locks import ALONE, Lock
+from data_prep.outside import is_below
 from data_prep.standin import is_standin
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def walk(corpus: Corpus, folder: Path) -> tuple[list[Utterance], list[Rejected]]
     for item in corpus.utterances(folder):
         if isinstance(item, Rejected):
             rejected.append(item)
-        elif not all(_is_below(path) for path in (item.path, item.media) if path):
+        elif not all(map(is_below, filter(None, (item.path, item.media)))):
             rejected.append(Rejected(item.path, "leads out of the corpus' folder"))
         elif not item.id:
             rejected.append(Rejected(item.path, "the corpus gives it no name"))
@@ -75,11 +76,6 @@ def walk(corpus: Corpus, folder: Path) -> tuple[list[Utterance], list[Rejected]]
             f"{corpus.layout}{seen}"
         )
     return list(found.values()), rejected
-
-
-def _is_below(path: str) -> bool:
-    """Whether a path, as a label file may name it, stays in the corpus' folder."""
-    return not os.path.isabs(path) and ".." not in path.split("/")
 
 
 def _fingerprint(

@@ -249,7 +249,8 @@ def _assert_disjoint(
     utterances: Sequence[Utterance], assignment: Assignment, corpus: Corpus
 ) -> None:
     shared = _shared_speakers(utterances, assignment)
-    assert not shared, f"{corpus.name}: {shared} in train and held out"
+    if shared:
+        raise AssertionError(f"{corpus.name}: {shared} in train and held out")
 
 
 def _assert_paper(

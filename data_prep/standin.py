@@ -48,6 +48,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from data_prep import outside
 from data_prep._espeak import Speech, render
 from data_prep.errors import UserError
 
@@ -431,8 +432,8 @@ def _speech(clip: _Clip, corpus: str, folder: Path, seed: int) -> Speech:
 def _read_marker(folder: Path) -> dict | None:
     """What the marker says, or None for a folder that is not a stand-in."""
     try:
-        marker = json.loads((Path(folder) / MARKER).read_text("utf-8"))
-    except (OSError, ValueError):
+        marker = outside.read_json(Path(folder) / MARKER, "the mark of a stand-in")
+    except UserError:
         return None
     return marker if marker.get("standin") and marker.get("complete") else None
 

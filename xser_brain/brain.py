@@ -3,17 +3,34 @@
 import logging
 import time
 from collections import defaultdict
+from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import speechbrain as sb
+import torch
+import yaml
+from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
+from data_prep.errors import UserError
+from data_prep.manifest import write_atomic
+from xser_brain import parallel
 from xser_brain.data.batches import Batch
+from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
+from xser_brain.training import stopping
+from xser_brain.training.checkpoints import BEST
 from xser_brain.training.selection import Validation
 
 SCORE = "score"  # of a checkpoint, by the run's selection
+MEND = "nothing of it was kept; lower --learning_rate, or look at these recordings"
 
 
 def unwrapped(module):
@@ -21,6 +38,21 @@ def unwrapped(module):
     return getattr(module, "module", module)
 
 
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the lines of validations that a resumed run is going to repeat."""
+    if not log.exists():
+        return
+    lines = log.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [
+        line
+        for line in lines
+        if line.endswith("\n") and int(line.split(",")[0].split(": ")[1]) <= step
+    ]
+    if kept != lines:
+        write_atomic(log, "".join(kept).encode())
+
+
+@register_checkpoint_hooks
 class XSERBrain(sb.Brain):
     """Train and score an emotion classifier: one embedding, any objectives.
 
@@ -35,21 +67,88 @@ class XSERBrain(sb.Brain):
     are optimiser steps.
     """
 
+    left_out = 0  # steps, for their gradients overflowed in half precision
+    _parts_before = None  # of an interval that is resumed half-way
+
     def on_fit_start(self):
         """Resume, and note how long training took before."""
         super().on_fit_start()
         self._seconds_before = self.hparams.run_state.seconds
         self._started = time.monotonic()
+        _forget_after(Path(self.hparams.train_logger.save_file), self.optimizer_step)
+
+    def fit(self, *args, **kwargs):
+        """See ``sb.Brain.fit``; a signal stops it where it can be resumed."""
+        # Of several processes each would stop at a step of its own.
+        with nullcontext() if self.distributed_launch else stopping.saving():
+            super().fit(*args, **kwargs)
+            self._stop_if_asked()
+
+    def _stop_if_asked(self) -> None:
+        if stopping.asked() is not None:
+            raise stopping.Stopped(stopping.asked())
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        """Only between two steps; by a clock that nobody sets, or if asked to stop."""
+        if self.step % self.grad_accumulation_factor:
+            return False
+        if stopping.asked() is not None and not self.distributed_launch:
+            return True
+        since = time.monotonic() - self._kept_at
+        return super()._should_save_intra_epoch_ckpt(
+            time.time() - since, steps_since_ckpt
+        )
+
+    def _save_intra_epoch_ckpt(self):
+        """Save between two validations; the latest such checkpoint is kept."""
+        self._note_seconds()
+        self.checkpointer.save_and_keep_only(
+            meta={
+                INTRA_EPOCH_CKPT_FLAG: True,
+                "step": self.optimizer_step,
+                BEST: float(self.hparams.epoch_counter.best_score),
+            },
+            end_of_epoch=False,
+            ckpt_predicate=lambda item: INTRA_EPOCH_CKPT_FLAG in item.meta,
+            verbosity=logging.DEBUG,
+        )
+        self._kept_at = time.monotonic()
+        self._stop_if_asked()
+
+    def _note_seconds(self) -> None:
+        spent = time.monotonic() - self._started
+        self.hparams.run_state.seconds = self._seconds_before + spent
+
+    @mark_as_saver
+    def _save(self, path):
+        """Where training is, and what it has summed up since the last validation."""
+        state = {
+            "step": self.step,
+            "avg_train_loss": self.avg_train_loss,
+            "optimizer_step": self.optimizer_step,
+            "left_out": self.left_out,
+            "parts": {name: float(value) for name, value in self._parts.items()},
+        }
+        Path(path).write_text(yaml.safe_dump(state), encoding="utf-8")
+
+    @mark_as_loader
+    def _recover(self, path, end_of_epoch):
+        """See ``_save``."""
+        super()._recover(path, end_of_epoch)
+        state = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        self.left_out = state.get("left_out", 0)
+        self._parts_before = state.get("parts")
 
     def _wrap_distributed(self):
-        """On CPU, which has no synchronised batch norm, each process has its own."""
+        """Share gradients and batch norm among processes; on CPU torch has no such norm."""
         if not self.distributed_launch or self.device_type != "cpu":
             super()._wrap_distributed()
             return
         for name, module in self.modules.items():
             if any(parameter.requires_grad for parameter in module.parameters()):
                 self.modules[name] = DistributedDataParallel(
-                    module, find_unused_parameters=self.find_unused_parameters
+                    parallel.share_batch_norm(module),
+                    find_unused_parameters=self.find_unused_parameters,
                 )
 
     def init_optimizers(self):
@@ -107,8 +206,7 @@ class XSERBrain(sb.Brain):
         batch = batch.to(self.device)
         pooled = batch.features
         if pooled is None:
-            inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
-            pooled = self.modules.encoder(inputs, batch.lengths)
+            pooled = self._encoded(batch, stage)
         embeddings, targets = self.modules.head(pooled), None
         transform = self.hparams.embedding_transform
         if stage == sb.Stage.TRAIN and transform is not None:
@@ -125,6 +223,23 @@ class XSERBrain(sb.Brain):
             batch.genders,
             targets=targets,
         )
+
+    def _encoded(self, batch: Batch, stage) -> torch.Tensor:
+        """What the encoder makes of a batch, in training of all processes' shares of it."""
+        inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
+        if stage != sb.Stage.TRAIN:
+            return unwrapped(self.modules.encoder)(inputs, batch.lengths)
+        if parallel.processes() == 1:
+            return self.modules.encoder(inputs, batch.lengths)
+        # Each process reads all of the batch, so that it draws what one alone would draw.
+        share = parallel.shares(len(inputs), parallel.processes())[parallel.rank()]
+        # What is drawn here differs between processes; what is drawn later must not.
+        drawn = self.optimizer_step * parallel.processes() + parallel.rank()
+        gpus = [self.device] if self.device_type == "cuda" else []
+        with torch.random.fork_rng(gpus):
+            torch.manual_seed(torch.initial_seed() + drawn)
+            own = self.modules.encoder(inputs[share], batch.lengths[share])
+        return parallel.gather(own, len(batch.ids))
 
     def compute_objectives(self, heard: Heard, batch: Batch, stage):
         """The weighted sum of all objectives; outside training only the cross-entropy.
@@ -143,8 +258,13 @@ class XSERBrain(sb.Brain):
         () float32 torch.Tensor
         """
         if stage != sb.Stage.TRAIN:
-            self._gather(heard, batch, stage)
-            return functional.cross_entropy(heard.logits.float(), heard.emotions)
+            finite = finite_rows(heard.logits) & finite_rows(heard.embeddings)
+            if not finite.all():
+                raise self._not_finite("what the model makes", heard, batch.ids, stage)
+            loss = functional.cross_entropy(heard.logits.float(), heard.emotions)
+            self._gather(heard, batch, loss, stage)
+            return loss
+        self._current = heard, batch.ids
         progress = self.optimizer_step / self.hparams.steps
         weights = unwrapped(self.modules.objectives)
         total = 0.0
@@ -153,23 +273,65 @@ class XSERBrain(sb.Brain):
             self._parts[name] += value.detach()
         return total
 
-    def _gather(self, heard: Heard, batch: Batch, stage) -> None:
+    def check_loss_isfinite(self, loss):
+        """End the run at the first loss that is no number; SpeechBrain would go on.
+
+        Arguments
+        ---------
+        loss : () torch.Tensor
+            Of the batch.
+
+        Raises
+        ------
+        UserError
+            Naming the utterances.
+        """
+        if not torch.isfinite(loss):
+            raise self._not_finite("the loss", *self._current, sb.Stage.TRAIN)
+
+    def optimizers_step(self):
+        """A step of all optimisers, unless a gradient is no number: that ends the run.
+
+        In half precision gradients overflow now and then: the scaler then leaves a step
+        out and scales less, which is counted.
+
+        Raises
+        ------
+        UserError
+            Naming the utterances of the last batch.
+        """
+        if not self.scaler.is_enabled() and not all_finite(self.modules.parameters()):
+            raise self._not_finite("a gradient", *self._current, sb.Stage.TRAIN)
+        scale = self.scaler.get_scale()
+        super().optimizers_step()
+        self.left_out += self.scaler.get_scale() < scale
+
+    def _not_finite(self, what: str, heard: Heard, ids: list[str], stage) -> UserError:
+        """Name the utterances whose own numbers are none, or else the whole batch."""
+        finite = (finite_rows(heard.embeddings) & finite_rows(heard.logits)).tolist()
+        own = [name for name, good in zip(ids, finite, strict=False) if not good]
+        when = f"step {self.optimizer_step + (stage == sb.Stage.TRAIN)}"
+        if stage != sb.Stage.TRAIN:
+            when += ", " + ("validation" if stage == sb.Stage.VALID else "scoring")
+        return not_finite(f"{when}: {what} is NaN or infinite", own or ids, MEND)
+
+    def _gather(self, heard: Heard, batch: Batch, loss, stage) -> None:
         """Keep what was predicted, for the end of the stage."""
-        columns = {
+        outputs = {
             "languages": heard.languages,
             "emotions": heard.emotions,
             "probabilities": heard.logits.float().softmax(-1),
         }
         if stage == sb.Stage.TEST:
-            columns["embeddings"] = heard.embeddings.float()
-        self._outputs["ids"] += batch.ids
-        for name, values in columns.items():
-            self._outputs[name].append(values.cpu().numpy())
+            outputs["embeddings"] = heard.embeddings.float()
+        arrays = {name: values.cpu().numpy() for name, values in outputs.items()}
+        self._outputs.append({"ids": batch.ids, "loss": float(loss), **arrays})
 
     def on_stage_start(self, stage, epoch=None):
         """Forget what the last stage gathered."""
-        self._parts = defaultdict(float)
-        self._outputs = defaultdict(list)
+        self._parts = defaultdict(float, self._parts_before or {})
+        self._parts_before, self._kept_at = None, time.monotonic()
+        self._outputs = []  # of each batch
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; after a validation also save, and decide whether to go on."""
@@ -180,9 +342,14 @@ class XSERBrain(sb.Brain):
                 **{name: float(v) / batches for name, v in self._parts.items()},
             }
             return
-        ids = self._outputs.pop("ids")
+        outputs = parallel.gather_batches(self._outputs)
+        ids = [name for batch in outputs for name in batch.pop("ids")]
+        losses = [batch.pop("loss") for batch in outputs]
+        if parallel.processes() > 1:
+            stage_loss = float(np.mean(losses))
         gathered = {
-            name: np.concatenate(parts) for name, parts in self._outputs.items()
+            name: np.concatenate([batch[name] for batch in outputs])
+            for name in outputs[0]
         }
         if stage == sb.Stage.TEST:
             self.outputs = {"ids": ids, **gathered}
@@ -198,9 +365,11 @@ class XSERBrain(sb.Brain):
         per_language = validation.uar()
         mean = float(np.mean(list(per_language.values())))
         score = self.hparams.selection.score(validation)
-        state = self.hparams.run_state
-        state.seconds = self._seconds_before + time.monotonic() - self._started
-        self.hparams.epoch_counter.update_metric(score)
+        self._note_seconds()
+        counter = self.hparams.epoch_counter
+        counter.update_metric(score)
+        ended = counter.should_stop or counter.current >= counter.limit
+        ended = ended or self._optimizer_step_limit_exceeded
         self.hparams.train_logger.log_stats(
             stats_meta={
                 "step": self.optimizer_step,
@@ -219,10 +388,13 @@ class XSERBrain(sb.Brain):
                 "uar": mean,
                 "valid_uar": per_language,
                 "step": self.optimizer_step,
+                BEST: float(counter.best_score),
+                "ended": ended,
             },
             max_keys=[SCORE],
             verbosity=logging.DEBUG,
         )
+        self._stop_if_asked()
 
     def predict(self, loader) -> dict:
         """Score utterances with the best checkpoint.

@@ -5,6 +5,7 @@ They are the folder ``recipes`` of the repository, which a wheel holds as
 ``common`` that it includes and that is not beside it is taken from here.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +25,57 @@ def folder() -> Path:
     return installed if installed.is_dir() else here.parent / "recipes"
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; of a name that no file can have, there is none."""
+    return os.path.isfile(path)
+
+
+def full_path(name: str | Path, start: Path = Path()) -> Path:
+    """The whole path of a file that is named in a recipe, a grid or an option.
+
+    Arguments
+    ---------
+    name : path
+        ``~`` stands for the user's folder.
+    start : Path
+        Where a relative path goes from; by default the current folder.
+
+    Returns
+    -------
+    Path
+        Links are followed; it need not exist.
+
+    Raises
+    ------
+    UserError
+        If no file can have such a name.
+    """
+    try:
+        return Path(os.path.realpath(start / os.path.expanduser(name)))
+    except ValueError as error:
+        raise UserError(f"{str(name)!r:.100} is no name of a file") from error
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file is one of the package's recipes and pieces.
+
+    Arguments
+    ---------
+    path : Path
+        The file; links are followed.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> is_own(folder() / "common/run.yaml"), is_own(Path("/tmp/mine.yaml"))
+    (True, False)
+    """
+    return path.resolve().is_relative_to(folder().resolve())
+
+
 def find(path: str | Path, start: Path = Path()) -> Path:
     """Find a recipe or a grid: from ``start``, else among those of the package.
 
@@ -31,14 +83,14 @@ def find(path: str | Path, start: Path = Path()) -> Path:
     """
     for base in (start, folder()):
         for name in (path, f"{path}.yaml"):
-            if (base / name).is_file():
+            if is_file(base / name):
                 return base / name
     return start / path
 
 
 def find_piece(path: Path) -> Path:
     """The path of a piece: where a recipe has it, else in ``common`` of the package."""
-    return next((place for place in _places(path) if place.is_file()), path)
+    return next((place for place in _places(path) if is_file(place)), path)
 
 
 def pieces_beside(path: Path) -> list[str]:
@@ -121,7 +173,7 @@ def copy(target: Path, chosen: Sequence[str] = ()) -> list[Path]:
     for path, text in list(texts.items()):
         if not path.exists():
             continue
-        if not path.is_file() or path.read_bytes() != text:
+        if not is_file(path) or path.read_bytes() != text:
             raise UserError(
                 f"{path} is there already: copy to another folder, or remove it first"
             )

@@ -6,7 +6,6 @@ libraries are optional: ``pip install "xser-brain[exchange]"``.
 """
 
 import contextlib
-import csv
 import importlib
 import logging
 import os
@@ -18,7 +17,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from data_prep import corpus, manifest, prepare
+from data_prep import corpus, manifest, outside, prepare
 from data_prep.corpus import AUDIO_SUFFIXES, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.vocabulary import EMOTIONS, WIDE
@@ -193,7 +192,7 @@ def own(row: manifest.Row, value: str) -> str:
 
 
 def below(folder: Path, file: str) -> str:
-    """A file's path below a folder, with forward slashes; empty if it lies elsewhere.
+    """A file's path below a folder, with forward slashes; empty if it leads elsewhere.
 
     Arguments
     ---------
@@ -211,11 +210,8 @@ def below(folder: Path, file: str) -> str:
     >>> below(Path("/data"), "/data/wav/a.wav"), below(Path("/data"), "../a.wav")
     ('wav/a.wav', '')
     """
-    for resolve in (os.path.abspath, os.path.realpath):
-        home = resolve(folder)
-        path = os.path.relpath(resolve(os.path.join(home, file)), home)
-        if path.split(os.sep)[0] not in (os.pardir, os.curdir):
-            return Path(path).as_posix()
+    with contextlib.suppress(UserError):
+        return outside.inside(folder, file).relative_to(folder).as_posix()
     return ""
 
 
@@ -379,18 +375,19 @@ def lookup(name: str, manifests: Path) -> Corpus:
     if registered or not path.is_file():
         return corpus.get(name)
     sidecar = manifest.read_sidecar(path)
-    with path.open(encoding="utf-8", errors=manifest.NOT_UTF8, newline="") as stream:
-        row = next(csv.DictReader(stream))
+    row, *_ = manifest.read(path) or [None]
+    if row is None:
+        raise UserError(f"{path} holds no utterance: import the corpus anew")
     return Corpus(
         name=name,
-        title=sidecar["title"],
-        language=row["language"],
+        title=sidecar.get("title", name),
+        language=row.language,
         licence="",
         homepage="",
         layout="",
         emotions={},
         utterances=lambda _: iter(()),
-        folder=PurePosixPath(row["wav"]).parts[1],
+        folder=PurePosixPath(row.wav).parts[1],
     )
 
 

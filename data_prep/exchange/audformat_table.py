@@ -158,6 +158,15 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
     audformat = require("audformat")
     try:
         database = _load(audformat, Path(folder))
+        label = label or (
+            "native_emotion" if _has(database, "native_emotion") else "emotion"
+        )
+        tables = list(tables) or list(database.tables)
+        frame = _labels(database, label, tables, folder)
+        parts = _parts(database, tables)
+        language = _two_letters(audformat, *database.languages)
+        names = _names(frame.index.get_level_values("file"))
+        entries = list(zip(frame.index, frame.to_dict("records"), strict=True))
     except UserError:
         raise
     except Exception as error:  # whatever its parsers for YAML, CSV and Parquet raise
@@ -165,23 +174,14 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
             f"{folder} is no audformat database that can be read ({error}): it should "
             "hold db.yaml and the tables that it names"
         ) from error
-    label = label or (
-        "native_emotion" if _has(database, "native_emotion") else "emotion"
-    )
-    tables = list(tables) or list(database.tables)
-    frame = _labels(database, label, tables, folder)
-    language = _two_letters(audformat, *database.languages)
-    parts = _parts(database, tables)
-    files = frame.index.get_level_values("file")
-    names = _names(files)
     table = Table(
         about={
-            "title": database.name or "",
-            "licence": database.license or "",
-            "homepage": database.source or "",
+            "title": _text(database.name),
+            "licence": _text(database.license),
+            "homepage": _text(database.source),
         }
     )
-    for entry, values in zip(frame.index, frame.to_dict("records"), strict=True):
+    for entry, values in entries:
         values = {key: _text(value) for key, value in values.items()}
         file, start, stop = _segment(entry)
         path = below(folder, file)
@@ -218,7 +218,7 @@ def _load(audformat, folder: Path):
 
     header = outside.read_bytes(folder / "db.yaml", "the header of a database")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    header = yaml.load(header, loader)  # nosec B506: it is the safe loader
+    header = yaml.load(header, loader)  # nosec B506 # it is the safe loader
     _weigh(header)
     database = audformat.Database.load_header_from_yaml(header)
     with tempfile.TemporaryDirectory() as home:

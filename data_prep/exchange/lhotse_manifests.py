@@ -12,6 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_prep import outside
+from data_prep.audio import AudioError, probe
 from data_prep.corpus import Rejected, Utterance
 from data_prep.errors import UserError
 from data_prep.exchange import (
@@ -34,6 +36,31 @@ CUSTOM = (
     "native_emotion",
     "split",
     *(name for name in CARRIED if name not in ("gender", "text")),
+)
+# What is read of each kind of manifest; all else in them is passed over.
+RECORDINGS = (
+    "recordings",
+    {
+        "id": str,
+        "sources": [{"type": str, "channels": [int], "source": str}],
+        "duration": float,
+    },
+)
+TEXT = (str, type(None))
+SUPERVISIONS = (
+    "supervisions",
+    {
+        "id": str,
+        "recording_id": str,
+        "start": float,
+        "duration": float,
+        "channel?": (int, list),
+        "text?": TEXT,
+        "language?": TEXT,
+        "speaker?": TEXT,
+        "gender?": TEXT,
+        "custom?": (dict, type(None)),
+    },
 )
 # Seconds that a supervision may be shorter than its recording and still be all of it.
 ROUNDING = 0.05
@@ -68,11 +95,17 @@ def write(path: Path, data_root: Path, save_folder: Path) -> Path:
     for row in tqdm(rows, f"{name}, headers", unit="file", leave=False):
         source = os.path.abspath(row.path(data_root))
         try:
-            recording = lhotse.Recording.from_file(source, recording_id=row.ID)
-        except Exception as error:  # whatever its audio back-ends raise
-            raise UserError(
-                f"{source} cannot be read: {error}: redo the manifest {path}"
-            ) from error
+            header = probe(source)
+        except AudioError as error:
+            raise UserError(f"{source}: {error}: redo the manifest {path}") from error
+        channels = list(range(header.channels))
+        recording = lhotse.Recording(
+            id=row.ID,
+            sources=[lhotse.audio.AudioSource("file", channels, source)],
+            sampling_rate=header.sample_rate,
+            num_samples=header.frames,
+            duration=header.duration,
+        )
         recordings, supervisions = sets[PARTS[row.split]]
         recordings.append(recording)
         supervisions.append(
@@ -125,11 +158,11 @@ def read(folder: Path, audio: Path | None = None, label: str = "") -> Table:
         If there are no such manifests.
     """
     audio = Path(audio or folder)
-    recordings = {item.id: item for item, _ in _load(Path(folder), "recordings")}
+    recordings = {item["id"]: item for item, _ in _load(Path(folder), *RECORDINGS)}
     table = Table()
-    for item, name in _load(Path(folder), "supervisions"):
-        recording = recordings.get(item.recording_id)
-        custom = {key: str(value) for key, value in (item.custom or {}).items()}
+    for item, name in _load(Path(folder), *SUPERVISIONS):
+        recording = recordings.get(item["recording_id"])
+        custom = {key: str(value) for key, value in (item.get("custom") or {}).items()}
         own_label = custom.get("native_emotion") or custom.get("emotion", "")
         emotion = custom.get(label, "") if label else own_label
         try:
@@ -137,22 +170,24 @@ def read(folder: Path, audio: Path | None = None, label: str = "") -> Table:
             if not emotion:
                 raise ValueError(f"no emotion in its custom field {label or 'emotion'}")
         except ValueError as error:
-            table.rejected.append(Rejected(f"supervision {item.id}", str(error)))
+            rejected = Rejected(f"supervision {item['id']}", str(error))
+            table.rejected.append(rejected)
             continue
         part = re.search(r"_(train|dev|valid|test)\b", name)
         utterance = Utterance(
-            id=item.id,
+            id=item["id"],
             path=path,
-            speaker=item.speaker or "",
+            speaker=item.get("speaker") or "",
             emotion=emotion,
             split=SPLITS.get(custom.get("split") or (part[1] if part else ""), ""),
             **{key: custom.get(key, "") for key in CARRIED if key != "gender"},
-            gender=item.gender or "",
+            gender=item.get("gender") or "",
         )
-        utterance.text = item.text or ""
-        whole = item.start == 0 and item.duration > recording.duration - ROUNDING
-        cut = (0.0, 0.0) if whole else (item.start, item.end)
-        code = re.match(r"([a-z]{2})([-_]|$)", (item.language or "").lower())
+        utterance.text = item.get("text") or ""
+        start, duration = item["start"], item["duration"]
+        whole = start == 0 and duration > recording["duration"] - ROUNDING
+        cut = (0.0, 0.0) if whole else (start, round(start + duration, 8))
+        code = re.match(r"([a-z]{2})([-_]|$)", (item.get("language") or "").lower())
         table.found.append(
             Found(
                 place(utterance, *cut),
@@ -164,31 +199,38 @@ def read(folder: Path, audio: Path | None = None, label: str = "") -> Table:
     return table
 
 
-def _load(folder: Path, kind: str) -> Iterator[tuple]:
-    """The items of all manifests of a kind, and the names of their files."""
-    lhotse = require("lhotse")
+def _load(folder: Path, kind: str, shape: dict) -> Iterator[tuple[dict, str]]:
+    """The items of all manifests of a kind, and the names of their files.
+
+    They are read as what they are, JSON: Lhotse itself would open what they name.
+    """
     paths = sorted(folder.glob(f"*{kind}*.json*"))
     if not paths:
         raise UserError(f"{folder} holds no *{kind}*.jsonl.gz: is it the right folder?")
     for path in paths:
-        try:
-            items = list(lhotse.load_manifest(path))
-        except Exception as error:  # whatever its parsers raise
-            raise UserError(f"{path} cannot be read: {error}: write it anew") from error
+        where, mend = f"{path}, a Lhotse manifest,", "write it anew"
+        data = outside.read_bytes(path, "a Lhotse manifest", mend=mend)
+        data = outside.unzipped(data, where, mend=mend)
+        if ".jsonl" in path.name:
+            lines = (line for line in data.splitlines() if line.strip())
+            items = (outside.parse_json(x, where, shape, mend=mend) for x in lines)
+        else:
+            items = outside.parse_json(data, where, [shape], mend=mend)
         yield from ((item, path.name) for item in items)
 
 
-def _source(recording, supervision, audio: Path) -> str:
+def _source(recording: dict | None, supervision: dict, audio: Path) -> str:
     """The file of a supervision, below the folder; ValueError tells why there is none."""
     if recording is None:
-        raise ValueError(f"no recording {supervision.recording_id}")
-    if len(recording.sources) != 1 or recording.sources[0].type != "file":
+        raise ValueError(f"no recording {supervision['recording_id']}")
+    sources = recording["sources"]
+    if len(sources) != 1 or sources[0]["type"] != "file":
         raise ValueError("its recording is not one file")
-    channel = supervision.channel
+    channel = supervision.get("channel", 0)
     wanted = set(channel if isinstance(channel, list) else [channel])
-    if wanted != set(recording.channel_ids):
+    if wanted != set(sources[0]["channels"]):
         raise ValueError("one channel of several: write it to a file of its own")
-    path = below(audio, recording.sources[0].source)
+    path = below(audio, sources[0]["source"])
     if not path:
-        raise ValueError(f"{recording.sources[0].source} lies outside {audio}")
+        raise ValueError(f"{sources[0]['source']} lies outside {audio}")
     return path

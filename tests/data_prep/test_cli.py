@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep import __main__ as command_line
 from data_prep import corpus, manifest
 from data_prep.__main__ import main
 
 
-def run(*args, prefix=()) -> subprocess.CompletedProcess:
+def run(*args, prefix=(), **options) -> subprocess.CompletedProcess:
     command = [*prefix, sys.executable, "-m", "data_prep", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True)
+    return subprocess.run(command, capture_output=True, text=True, **options)
 
 
 def assert_one_line(error: str, *named: str) -> None:
@@ -284,6 +285,30 @@ def test_check_names_every_bad_file(urdu, blank, capsys):
     assert "Sad/SM2_F1_S001.wav: not an audio file" in out
     assert "Sad/b\\udcfcro.wav" in out
     assert_one_line(err, "3 file(s)")
+
+
+def test_names_move_no_terminal(urdu, tmp_path, blank):
+    """Neither in what is printed, nor in what is logged, nor in an error."""
+    evil = "\x1b[2J\x1b]0;evil\x07\nerror: all is well\u202e"
+    blank(urdu / f"Sad/{evil}.wav")
+    for command in (["check"], ["prepare", "--splits=speaker"]):
+        done = run(*command, "urdu", f"--data_folder={urdu}", cwd=tmp_path)
+        said = done.stdout + done.stderr
+        assert r"\x1b[2J\x1b]0;evil\x07\nerror: all is well\u202e" in said
+        assert not set("\x1b\x07\u202e") & set(said)
+        assert "\nerror: all is well" not in said
+    (tmp_path / evil).mkdir()
+    done = run("check", "urdu", f"--data_folder={tmp_path / evil}")
+    assert_one_line(done.stderr, r"\x1b[2J")
+    assert "\x1b" not in done.stderr + done.stdout
+
+
+def test_no_formula_in_a_table_for_people(capsys, monkeypatch):
+    row = {"corpus": "x", "title": '=HYPERLINK("http://x")', "hours": -1.5}
+    monkeypatch.setattr(command_line, "corpus_table", lambda *_: [row])
+    assert main(["list", "--format=csv"]) == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["title"] == '\'=HYPERLINK("http://x")' and row["hours"] == "-1.5"
 
 
 def test_check_knows_the_mutilated_emodb(tmp_path, capsys):

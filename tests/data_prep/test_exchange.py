@@ -1,7 +1,9 @@
 """Round trips through audformat, Lhotse and datasets, with the real libraries."""
 
+import contextlib
 import dataclasses
 import gzip
+import json
 import logging
 import os
 import pickle
@@ -379,6 +381,93 @@ def test_broken_databases(audformat, odd, tmp_path, name, data):
         exchange.import_table("audformat", folder, "odd", tmp_path / "b")
 
 
+class Payload:
+    """What runs code when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("beside", ["csv", "parquet", "nothing", "a newer csv"])
+def test_a_pickle_is_never_loaded(foreign, tmp_path, beside):
+    """By audformat it is preferred to the table that it lies beside."""
+    kind = beside if beside == "parquet" else "csv"
+    foreign.save(str(tmp_path / "data/mine"), storage_format=kind)
+    folder, mark = tmp_path / "data/mine", tmp_path / "it ran"
+    table = folder / f"db.emotion.{kind}"
+    (folder / "db.emotion.pkl").write_bytes(pickle.dumps(Payload(mark)))
+    os.utime(table, (1, 1) if "newer" not in beside else (2e9, 2e9))
+    if beside == "nothing":
+        table.unlink()
+        with pytest.raises(UserError, match="db.emotion.pkl is a pickle.*as CSV"):
+            exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+    else:
+        path = exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+        assert len(manifest.read(path)) == 20
+    assert not mark.exists()
+
+
+def test_a_header_runs_no_code(foreign, tmp_path):
+    folder, mark = save(foreign, tmp_path), tmp_path / "it ran"
+    with (folder / "db.yaml").open("a") as stream:
+        stream.write(f"meta: !!python/object/apply:os.mkdir ['{mark}']\n")
+    with pytest.raises(UserError, match="no audformat database"):
+        exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+    assert not mark.exists()
+
+
+def test_a_header_that_unfolds_without_end(foreign, tmp_path):
+    folder = save(foreign, tmp_path)
+    lines = [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 12)]
+    with (folder / "db.yaml").open("a") as stream:
+        stream.write("\n".join(["a0: &a0 x", *lines, ""]))
+    with pytest.raises(UserError, match="over 1,000,000 values"):
+        exchange.import_table("audformat", folder, "mine", tmp_path / "m")
+
+
+def test_a_table_elsewhere(foreign, tmp_path):
+    """Neither by its name nor by a link."""
+    folder = save(foreign, tmp_path)
+    table, private = folder / "db.emotion.parquet", tmp_path / "data/private.parquet"
+    table.rename(private)
+    args = ("audformat", folder, "mine", tmp_path / "m")
+    table.symlink_to(private)
+    with pytest.raises(UserError, match="leads by a link out"):
+        exchange.import_table(*args)
+    table.unlink()
+    header = (folder / "db.yaml").read_text()
+    bad = header.replace(
+        "\n  emotion:\n    type: f", "\n  x/../../private:\n    type: f"
+    )
+    assert bad != header
+    (folder / "db.yaml").write_text(bad)
+    with pytest.raises(UserError, match="lies outside|no audformat database"):
+        exchange.import_table(*args)
+
+
+def test_links_out_of_a_corpus_are_not_followed(audformat, tmp_path, tone):
+    """But a link right in its folder is its owner's, as exports make them."""
+    for name in ("private/a.wav", "private/b.wav", "db/in/c.wav"):
+        tone(tmp_path / name)
+    (tmp_path / "db/in/a.wav").symlink_to(tmp_path / "private/a.wav")
+    (tmp_path / "db/a.wav").symlink_to(tmp_path / "private/a.wav")
+    (tmp_path / "db/linked").symlink_to(tmp_path / "private")
+    database = audformat.Database("db", languages=["eng"])
+    files = ["in/a.wav", "a.wav", "in/c.wav", "linked/b.wav"]
+    database["e"] = audformat.Table(audformat.filewise_index(files))
+    database["e"]["emotion"] = audformat.Column()
+    database["e"]["emotion"].set("joy")
+    database.save(str(tmp_path / "db"))
+    path = exchange.import_table("audformat", tmp_path / "db", "db", tmp_path / "m")
+    assert {row.wav.partition("/db/")[2] for row in manifest.read(path)} == {
+        "in/c.wav",
+        "linked/b.wav",
+    }
+
+
 # --- Lhotse ---
 
 
@@ -490,6 +579,70 @@ def test_broken_lhotse_manifests(talk, tmp_path, data):
         broken.write_bytes(data if data[:1] == b"\x1f" else gzip.compress(data))
     with pytest.raises(UserError):
         exchange.import_table("lhotse", talk, "talk", tmp_path / "m")
+
+
+def lhotse_manifests(folder, source, **changes):
+    """A recording and its supervision, as JSON."""
+    folder.mkdir(exist_ok=True)
+    sources = [{"type": "file", "channels": [0], "source": source}]
+    recording = {"id": "a", "sources": sources, "sampling_rate": 16000}
+    recording |= {"num_samples": 8000, "duration": 0.5}
+    supervision = {
+        **{"id": "a", "recording_id": "a", "start": 0.0, "duration": 0.5, "channel": 0},
+        **{"language": "en", "custom": {"emotion": "joy"}},
+        **changes,
+    }
+    (folder / "recordings.jsonl").write_text(json.dumps(recording))
+    (folder / "supervisions.jsonl").write_text(json.dumps(supervision))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["a.m3u8", "a.mp4", "a.mkv"])
+def test_a_playlist_brings_no_other_recording(tmp_path, tone, name):
+    pytest.importorskip("av", reason="PyAV is not installed (the extra `video`)")
+    private = tone(tmp_path / "private/secret.mp3")
+    folder = lhotse_manifests(tmp_path / "talk", name)
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:9", "#EXTINF:0.5,", str(private)]
+    (folder / name).write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    with pytest.raises(UserError, match="none of 1 files can be used.*does not decode"):
+        exchange.import_table("lhotse", folder, "talk", tmp_path / "m")
+    assert not list(folder.glob("*.wav"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": 7},
+        {"recording_id": []},
+        {"start": "0"},
+        {"duration": None},
+        {"channel": {}},
+        {"custom": "joy"},
+        {"text": ["x"]},
+        {"start": float("nan")},
+        {"duration": float("inf")},
+        {"start": -1.0},
+        {"duration": 10**400},
+        {"id": "a\0b"},
+        {"id": "\ud800"},
+        {"custom": {"emotion": {"a": [[]]}}},
+        {"custom": {"emotion": "joy", "session": "\ud800"}},
+    ],
+)
+def test_supervisions_of_other_types(tmp_path, tone, changes):
+    tone(tmp_path / "talk/a.wav")
+    folder = lhotse_manifests(tmp_path / "talk", "a.wav", **changes)
+    with contextlib.suppress(UserError):
+        path = exchange.import_table("lhotse", folder, "talk", tmp_path / "m")
+        assert len(manifest.read(path)) == 1
+
+
+def test_a_lhotse_manifest_that_unpacks_without_end(tmp_path, monkeypatch):
+    folder = lhotse_manifests(tmp_path / "talk", "a.wav")
+    (folder / "recordings.jsonl").unlink()
+    (folder / "recordings.jsonl.gz").write_bytes(gzip.compress(bytes(300_000_000)))
+    with pytest.raises(UserError, match="unpacks to over 268,435,456 bytes"):
+        exchange.import_table("lhotse", folder, "talk", tmp_path / "m")
 
 
 # --- datasets ---
@@ -695,6 +848,9 @@ def test_lookup(folder, tmp_path):
         exchange.lookup("urd", tmp_path / "m")
     (tmp_path / "m/x.csv").write_text("ID\n")
     with pytest.raises(UserError, match="changed by hand"):
+        exchange.lookup("x", tmp_path / "m")
+    manifest.write(tmp_path / "m/x.csv", [], {})
+    with pytest.raises(UserError, match="holds no utterance"):
         exchange.lookup("x", tmp_path / "m")
 
 

@@ -81,8 +81,9 @@ ROWS = st.builds(
     Row,
     ID=TEXT,
     duration=st.floats(0, 1e6),
-    wav=TEXT
-    | st.binary(max_size=9).map(lambda b: b.decode("utf-8", "surrogateescape")),
+    wav=(
+        TEXT | st.binary(max_size=9).map(lambda b: b.decode("utf-8", "surrogateescape"))
+    ).map(lambda name: f"$data_root/{name}"),
     sample_rate=st.integers(0, 192000),
     emotion=st.sampled_from([*manifest.EMOTIONS, ""]),
     split=st.sampled_from(manifest.SPLITS),
@@ -139,6 +140,9 @@ def test_pieces_of_a_long_manifest_are_one(tmp_path, monkeypatch):
         ([row(split="dev")], ["x-1", "dev", "train, valid, test"]),
         ([row(category="joy")], ["x-1", "joy", "fear"]),
         ([row(wav="$data_root/x/\0.wav")], ["x-1"]),
+        ([row(wav="$data_root/x/../../1.wav")], ["x-1", "outside"]),
+        ([row(wav="$data_root//etc/1.wav")], ["x-1", "outside"]),
+        ([row(wav="/etc/1.wav")], ["x-1", "outside"]),
         ([row(text="half of \ud83d")], ["half of", "label file"]),
     ],
 )
@@ -160,6 +164,8 @@ def test_bad_rows_are_not_written(tmp_path, rows, named):
         ("speaker", "spkr", "speaker"),
         ("session", "weather", "weather"),
         (",sad,", ",calm,", "calm"),
+        ("$data_root/x/1", "$data_root/../1", "outside"),
+        ("$data_root/x/1", "/etc/1", "outside"),
         (",train,", ",dev,", "dev"),
     ],
 )
@@ -185,7 +191,11 @@ def test_not_a_manifest(tmp_path, data):
         manifest.read_sidecar(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"sha256": "00"}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "null", '{"sha256": "00"}', "{", "[" * 9000, '{"a":' * 9000]
+    + ['{"sha256": ["00"]}', '{"sha256": "00", "title": 1}', "9" * 9000],
+)
 def test_not_a_sidecar(tmp_path, text):
     path = tmp_path / "x.csv"
     manifest.write(path, [row()], {})

@@ -1,6 +1,5 @@
 """Videos and long recordings: decoded once, whole, and no further than needed."""
 
-import builtins
 import os
 import re
 import struct
@@ -12,9 +11,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_prep import audio, corpus, manifest, media, prepare
+from data_prep import audio, corpus, ffmpeg, manifest, media, prepare
+from data_prep.audio import AudioError
 from data_prep.corpus import Utterance
 from data_prep.errors import UserError
+from data_prep.ffmpeg import Decoded, FFmpeg
 
 
 def clip(path: str, source: str, **times) -> Utterance:
@@ -67,13 +68,13 @@ def test_what_is_there_is_not_done_again(tmp_path, video, monkeypatch):
     media.decode("x", tmp_path, clips)
     (tmp_path / "b.wav").unlink()
     os.utime(tmp_path / "c.mp4", (2e9, 2e9))  # newer than what was made of it
-    done, decode_container = [], media._decode_container
+    done, decode = [], FFmpeg.decode
 
-    def watch(av, path):
+    def watch(self, path):
         done.append(os.path.basename(path))
-        return decode_container(av, path)
+        return decode(self, path)
 
-    monkeypatch.setattr(media, "_decode_container", watch)
+    monkeypatch.setattr(FFmpeg, "decode", watch)
     media.decode("x", tmp_path, clips)
     assert sorted(done) == ["b.mp4", "c.mp4"]
     (tmp_path / "a.mp4").unlink()  # a copy without the videos is as good
@@ -129,7 +130,7 @@ def damaged(path, video, kind):
     "kind, reason",
     [
         ("text", "does not decode: Invalid data"),
-        ("empty", "does not decode"),
+        ("empty", "empty file"),
         ("mute", "no audio stream"),
         ("cut", "only .* decode"),
         ("zeros", "decode"),
@@ -175,13 +176,97 @@ def test_a_long_recording_is_opened_once_and_cut(tmp_path, video, monkeypatch, n
     ]
     clips.append(clip("long/end.wav", name, start=3.5))
     opened, job = [], media._open
-    monkeypatch.setattr(media, "_open", lambda p: opened.append(p) or job(p))
+    monkeypatch.setattr(media, "_open", lambda *p: opened.append(p) or job(*p))
     assert media.decode("x", tmp_path, clips) == {}
     assert len(opened) == 1
     for item, wanted in zip(clips, hertz, strict=True):
         samples = audio.load(str(tmp_path / item.path))
         assert len(samples) == pytest.approx(8000, abs=1)
         assert frequency(samples) == pytest.approx(wanted, abs=3)
+
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n{0}\n#EXT-X-ENDLIST\n",
+    "hls, a protocol": "#EXTM3U\n#EXTINF:1,\nconcat:{0}|{0}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile '{0}'\n",
+    "dash": '<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" '
+    'mediaPresentationDuration="PT1S"><Period><AdaptationSet mimeType="audio/wav">'
+    '<Representation id="1" bandwidth="9"><BaseURL>{0}</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=audio 5004 RTP/AVP 0\n",
+    "metadata": ";FFMETADATA1\ntitle={0}\n",
+    "asf reference": "[Reference]\nRef1={0}\n",
+}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "m3u8", "webm"])
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_a_playlist_opens_nothing(tmp_path, video, kind, suffix):
+    """Neither a recording of somebody's, nor a pipe that it would wait for."""
+    private = tones(tmp_path / "private/a.mp3", 440)
+    os.mkfifo(tmp_path / "private/pipe.mp3")
+    corpus_folder = tmp_path / "corpus"
+    corpus_folder.mkdir()
+    clips = []
+    for name, target in (("a", private), ("b", tmp_path / "private/pipe.mp3")):
+        text = PLAYLISTS[kind].format(target)
+        (corpus_folder / f"{name}.{suffix}").write_text(text)
+        clips.append(clip(f"{name}.wav", f"{name}.{suffix}"))
+    failed = media.decode("x", corpus_folder, clips)
+    assert set(failed) == {"a.wav", "b.wav"}
+    assert not list(corpus_folder.glob("*.wav"))
+
+
+def test_a_file_that_takes_too_long_is_given_up(tmp_path, video, monkeypatch):
+    for name in "ab":
+        video(tmp_path / f"{name}.mp4", 0.3)
+    with FFmpeg() as decoder:
+        with monkeypatch.context() as patch:
+            patch.setattr(ffmpeg, "SECONDS", 0.0)
+            with pytest.raises(AudioError, match="takes over 0 s"):
+                decoder.decode(str(tmp_path / "a.mp4"))
+        assert len(decoder.decode(str(tmp_path / "b.mp4")).samples)
+        (process,) = decoder._idle
+        process.kill()  # as a crash would
+        with pytest.raises(AudioError, match="FFmpeg crashes"):
+            decoder.decode(str(tmp_path / "a.mp4"))
+        assert len(decoder.decode(str(tmp_path / "a.mp4")).samples)
+    assert all(process.poll() is not None for process in decoder._all)
+
+
+@pytest.mark.slow
+def test_a_recording_too_long_to_be_held(tmp_path, video):
+    seconds = audio.HELD / 16000 + 60
+    samples = np.zeros(round(seconds * 8000), np.float32)
+    video(tmp_path / "a.mkv", rate=8000, layout="mono", samples=samples)
+    failed = media.decode("x", tmp_path, [clip("a.wav", "a.mkv")])
+    assert "over 16777 s long" in failed["a.wav"]
+
+
+def test_a_long_recording_of_unknown_length_is_cut(tmp_path):
+    path = tones(tmp_path / "long.flac", 300, 600, 900)
+    data = bytearray(path.read_bytes())
+    data[21] &= 0xF0
+    data[22:26] = bytes(4)
+    path.write_bytes(data)
+    clips = [
+        clip("b.wav", path.name, start=1.25, stop=1.75),
+        clip("all.wav", path.name),
+    ]
+    assert media.decode("x", tmp_path, clips) == {}
+    assert frequency(audio.load(str(tmp_path / "b.wav"))) == pytest.approx(600, abs=3)
+    assert audio.check(str(tmp_path / "all.wav")).duration == 3.0
+
+
+@pytest.mark.parametrize(
+    "times", [(np.nan, 1.0), (0.0, np.inf), (0.5, np.nan), (-1, 1)]
+)
+def test_times_that_are_none(tmp_path, times):
+    tones(tmp_path / "long.wav", 440, seconds=2.0)
+    start, stop = times
+    clips = [clip("a.wav", "long.wav", start=start, stop=stop)]
+    assert "cannot be cut" in media.decode("x", tmp_path, clips)["a.wav"]
 
 
 def test_a_cut_beyond_the_end_is_refused(tmp_path):
@@ -202,10 +287,9 @@ def test_a_cut_beyond_the_end_is_refused(tmp_path):
 def test_late_sound_is_cut_by_the_clock_of_the_recording(tmp_path, video, monkeypatch):
     """In a video whose sound begins half a second in, a cut falls where it should."""
     samples = np.concatenate([np.zeros(8000), 0.5 * np.ones(8000)]) * 32767
-    found = (samples.astype(np.int16), 0.5, 1.0, None)
-    monkeypatch.setattr(media, "_decode_container", lambda av, path: found)
-    pytest.importorskip("av", reason="PyAV is not installed (the extra `video`)")
-    (tmp_path / "a.mp4").touch()
+    found = Decoded(samples.astype(np.int16), 0.5, 1.0)
+    monkeypatch.setattr(FFmpeg, "decode", lambda self, path: found)
+    (tmp_path / "a.mp4").write_text("a video")
     clips = [clip("b.wav", "a.mp4", start=0.8, stop=1.2)]
     assert media.decode("x", tmp_path, clips) == {}
     silent_then_loud = audio.load(str(tmp_path / "b.wav"))
@@ -215,18 +299,10 @@ def test_late_sound_is_cut_by_the_clock_of_the_recording(tmp_path, video, monkey
 
 
 def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
-    load = builtins.__import__
-
-    def missing(name, *args, **kwargs):
-        if name == "av":
-            raise ImportError(name)
-        return load(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    monkeypatch.delitem(sys.modules, "av", raising=False)
+    monkeypatch.setitem(sys.modules, "av", None)
     tones(tmp_path / "long.wav", 440)
     assert media.decode("x", tmp_path, [clip("a.wav", "long.wav")]) == {}
-    (tmp_path / "b.mp4").touch()
+    (tmp_path / "b.mp4").write_text("a video")
     with pytest.raises(UserError, match=r"b\.mp4 .*xser-brain\[video\]"):
         media.decode("x", tmp_path, [clip("b.wav", "b.mp4")])
 

@@ -390,3 +390,9 @@ def test_speakers_differ(root):
         for speaker in ("03", "09")  # a man, a woman
     ]
     assert f0(audio[0], 16000) < 0.8 * f0(audio[1], 16000)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "[" * 9000, '"x"', "1"])
+def test_a_marker_of_another_kind(tmp_path, text):
+    (tmp_path / standin.MARKER).write_text(text)
+    assert not standin.is_standin(tmp_path)

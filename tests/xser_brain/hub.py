@@ -20,6 +20,7 @@ class Repo:
     """Branches are lists of commits; a commit is its files."""
 
     private: bool = False
+    messages: list[str] = field(default_factory=list)
     branches: dict[str, list[dict[str, bytes]]] = field(
         default_factory=lambda: {"main": [{".gitattributes": b"*.safetensors lfs\n"}]}
     )
@@ -273,6 +274,7 @@ class Handler(BaseHTTPRequestHandler):
                 del files[value["path"]]
             else:
                 assert item["key"] == "header"
+                self._repo(name).messages.append(value["summary"])
         self._repo(name).branches[revision].append(files)
         url = f"{self.hub.endpoint}/{name}/commit/{sha_of(files)}"
         return 200, {"commitUrl": url, "commitOid": sha_of(files), "success": True}

@@ -28,6 +28,16 @@ def record(folder):
     return json.loads((folder / "slurm/jobs.json").read_text("utf-8"))
 
 
+def script_of(folder, job="1"):
+    (path,) = folder.glob(f"slurm/xser-*/{job}_submission.sh")
+    return path.read_text()
+
+
+def home(folder, name="a"):
+    """Where the files of a task's array lie."""
+    return folder / "slurm" / record(folder)[name]["array"]
+
+
 # --- Without SLURM
 
 
@@ -118,7 +128,7 @@ def test_script(commands, tmp_path):
     )
     tasks = [task(tmp_path, name) for name in "abc"]
     SlurmJobs(tasks, tmp_path / "slurm", options).submit()
-    script = (tmp_path / "slurm/1_submission.sh").read_text().splitlines()
+    script = script_of(tmp_path).splitlines()
     given = {line.removeprefix("#SBATCH ") for line in script if "#SBATCH" in line}
     assert {
         "--partition=long", "--time=30", "--cpus-per-task=3", "--gpus-per-node=2",
@@ -132,7 +142,7 @@ def test_script(commands, tmp_path):
 def test_script_asks_for_no_more_than_is_set(commands, tmp_path):
     options = ClusterOptions(time=2)
     SlurmJobs([task(tmp_path)], tmp_path / "slurm", options).submit()
-    script = (tmp_path / "slurm/1_submission.sh").read_text()
+    script = script_of(tmp_path)
     assert not any(f"--{key}" in script for key in ("partition", "gpus", "mem", "arr"))
     assert "--signal=B:USR2@30" in script  # not before a short job has begun
 
@@ -177,10 +187,10 @@ def test_one_squeue_for_all(commands, submitted):
 
 def test_what_slurm_has_forgotten_is_judged_by_its_result(submitted, tmp_path, caplog):
     jobs, _ = submitted
-    path = tmp_path / "slurm/1_0_0_result.pkl"
-    path.write_bytes(pickle.dumps(("success", None)))
+    path = home(tmp_path) / "0.json"
+    path.write_text('{"done": true}')
     assert jobs.poll() == {"a": "done", "b": "failed"}
-    path.write_bytes(pickle.dumps(("error", "Traceback ...")))
+    path.write_text('{"done": ')
     assert jobs.poll() == {"a": "failed", "b": "failed"}
     assert [r.getMessage().split(",")[0] for r in caplog.records] == [
         "b: job 1_1 left no result",
@@ -218,7 +228,7 @@ def test_restart_submits_what_has_failed(commands, submitted, tmp_path):
     assert record(tmp_path)["a"]["id"] == "1_0"
     assert record(tmp_path)["b"]["id"] == "2"
     log = tmp_path / "logs/b.log"
-    (tmp_path / "slurm/2_0_log.out").write_text("second\n")
+    (home(tmp_path, "b") / "2_0_log.out").write_text("second\n")
     assert log.read_text() == "second\n"
 
 
@@ -255,7 +265,7 @@ def test_restart_learns_the_id_of_a_job_from_slurm(commands, submitted, tmp_path
     again = SlurmJobs(first.tasks.values(), tmp_path / "slurm", ClusterOptions())
     assert again.submit() == []
     commands.list({})
-    (tmp_path / "slurm/1_0_0_result.pkl").write_bytes(pickle.dumps(("success", None)))
+    (home(tmp_path) / "0.json").write_text('{"done": true}')
     assert again.poll() == {"a": "done", "b": "failed"}
 
 
@@ -307,6 +317,146 @@ def test_refusal_is_one_line(commands, tmp_path):
     assert str(error.value) == (
         "SLURM refuses the jobs: No such account; Batch job submission failed"
     )
+
+
+# Stops itself at the eighth step; submitit runs it, as on a node.
+STOPPED = """
+import os, sys, torch
+from submitit.core.submission import process_job
+from xser_brain import brain
+
+start, calls = brain.XSERBrain.on_fit_batch_start, []
+
+def signalled(*args, **kwargs):
+    calls.append(1)
+    if len(calls) == 8:
+        os.kill(os.getpid(), int(sys.argv[2]))
+    return start(*args, **kwargs)
+
+brain.XSERBrain.on_fit_batch_start = signalled
+torch.set_num_threads(1)
+process_job(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "again"),
+    [
+        ("SIGUSR2", "RUNNING", True),  # its time is up
+        ("SIGUSR1", "RUNNING", True),
+        ("SIGTERM", "RUNNING", True),
+        ("SIGTERM", "COMPLETING", False),  # cancelled, or queued again by SLURM
+    ],
+)
+def test_a_signal_saves_and_queues_again(
+    name, state, again, commands, argv, python, tmp_path
+):
+    """What a node does, but for SLURM's own commands."""
+    number = getattr(signal, name)
+    commands.write("scontrol", 'echo "$@" >> told')
+    run = cluster.Task("a", tuple(argv(tmp_path / "results")), tmp_path / "a.log")
+    SlurmJobs([run], tmp_path / "slurm", ClusterOptions()).submit()
+    commands.write("squeue", f"echo {state}")
+    env = {"SLURM_JOB_ID": "1", "SUBMITIT_EXECUTOR": "slurm", "SLURM_JOB_NODELIST": "n"}
+    ended = python(STOPPED, str(home(tmp_path)), str(int(number)), **env)
+    assert ended.returncode, ended.stderr
+    assert f"stopped by {name}" in ended.stderr
+    assert commands.lines("told") == (["requeue 1"] if again else [])
+    saved = list((tmp_path / "results").rglob("CKPT.yaml"))
+    assert any("step: 8" in path.read_text() for path in saved)
+
+
+# --- A stranger's grid that is continued
+
+
+class Code:
+    """What runs when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.fixture
+def stranger(tmp_path):
+    """Results whose every pickle makes a folder when it is read; and that folder."""
+    ran = tmp_path / "ran"
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    job = {"array": "xser-0123abcd", "index": 0, "argv": ["recipe.yaml"], "id": "1"}
+    (folder / "jobs.json").write_text(json.dumps({"a": job}))
+    for place in (folder, folder / "xser-0123abcd"):
+        place.mkdir(exist_ok=True)
+        for name in ("1_0_result.pkl", "1_submitted.pkl", "1_0_0_result.pkl"):
+            (place / name).write_bytes(pickle.dumps(Code(ran)))
+    return ran
+
+
+def test_no_pickle_of_a_results_folder_is_opened(commands, stranger, tmp_path):
+    jobs = SlurmJobs([task(tmp_path)], tmp_path / "slurm", ClusterOptions())
+    assert jobs.poll() == {"a": "failed"}
+    commands.list({("xser-0123abcd", "1"): "RUNNING"})
+    jobs.submit()
+    assert jobs.poll() == {"a": "running"}
+    commands.list({})
+    assert jobs.poll() == {"a": "failed"}
+    assert not stranger.exists()
+
+
+def test_nodes_open_only_what_was_submitted(commands, stranger, tmp_path):
+    """As SLURM would start it: of job 1, for which a pickle lies about already."""
+    SlurmJobs([task(tmp_path)], tmp_path / "slurm", ClusterOptions()).submit()
+    command = script_of(tmp_path).splitlines()[-1]
+    environment = {"SLURM_JOB_ID": "1", "SLURM_PROCID": "0", "SLURM_NTASKS": "1"}
+    done = subprocess.run(
+        ["sh", "-c", f"export SUBMITIT_EXECUTOR=slurm; {command}"],
+        env={**os.environ, **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert "no recipe recipe.yaml" in done.stderr
+    assert not stranger.exists()
+    assert os.stat(home(tmp_path)).st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"array": "../../x"},
+        {"array": 7},
+        {"index": -1},
+        {"index": "0"},
+        {"id": "../1"},
+        {"id": 1},
+        {"argv": "recipe.yaml"},
+        {"argv": [1]},
+    ],
+)
+def test_damaged_list_of_jobs_is_one_line(commands, submitted, tmp_path, change):
+    jobs = record(tmp_path)
+    jobs["a"] |= change
+    (tmp_path / "slurm/jobs.json").write_text(json.dumps(jobs))
+    with pytest.raises(UserError, match="jobs.json.*is damaged.*: delete it"):
+        SlurmJobs([task(tmp_path)], tmp_path / "slurm", ClusterOptions())
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"a": 1}', "[" * 9999, '{"a": {}}'])
+def test_what_is_no_list_of_jobs_is_one_line(commands, submitted, tmp_path, text):
+    (tmp_path / "slurm/jobs.json").write_text(text)
+    with pytest.raises(UserError, match="jobs.json.*is damaged"):
+        SlurmJobs([task(tmp_path)], tmp_path / "slurm", ClusterOptions())
+
+
+def test_no_line_of_a_script_comes_from_a_path(commands, tmp_path):
+    folder = tmp_path / "a\n#SBATCH --uid=0\ntouch ran\n/slurm"
+    with pytest.raises(UserError, match="cannot stand in a job's script"):
+        SlurmJobs([task(tmp_path)], folder, ClusterOptions())
+    options = ClusterOptions(partition="a\ntouch ran")
+    with pytest.raises(UserError, match="cannot stand in a job's script"):
+        SlurmJobs([task(tmp_path)], tmp_path / "slurm", options)
 
 
 # --- On a real SLURM

@@ -168,8 +168,8 @@ def nan_wav(path: Path):
     ("write", "reason"),
     [
         (nan_wav, "NaN"),
-        (lambda path: path.write_bytes(b"RIFFnothing"), "does not decode"),
-        (lambda path: None, "does not decode"),
+        (lambda path: path.write_bytes(b"RIFFnothing"), "not an audio file"),
+        (lambda path: None, "cannot be read"),
     ],
 )
 def test_bad_audio_names_file_and_mend(write, reason, tmp_path):

@@ -26,6 +26,7 @@ from xser_brain.training.checkpoints import UNFINISHED
 from xser_brain.training.spec import hparams_sha256
 
 RUN = Path("ravdess_to_emodb/proposed/ecapa/1")
+WORDS = ("counter", "brain", "sampler", "dataloader")  # in a checkpoint, as text
 COLUMNS = "ID,language,speaker,emotion,predicted,p_neutral,p_happy,p_angry,p_sad,subset"
 
 
@@ -46,11 +47,11 @@ def checkpoints(folder):
             {
                 file.stem: torch.load(file, weights_only=True)
                 for file in sorted(path.glob("*.ckpt"))
-                if file.stem not in ("counter", "brain", "sampler")
+                if file.stem not in WORDS
             }
         )
         states[-1]["run_state"].pop("seconds")
-        for name in ("counter", "brain", "sampler"):
+        for name in WORDS:
             states[-1][name] = (path / f"{name}.ckpt").read_text()
     return states
 
@@ -668,7 +669,7 @@ def test_undecodable_in_training(spoiled, complaint, argv, tmp_path, monkeypatch
     monkeypatch.setattr(spec, "make_plan", rot)
     line = complaint(argv(tmp_path / "results", data_root=root))
     assert str(path) in line
-    assert "does not decode" in line
+    assert "not an audio file that can be read" in line
 
 
 def test_undecodable_before_preparation_is_left_out(spoiled, argv, tmp_path, record):

@@ -448,8 +448,8 @@ def test_what_cannot_be_heard_is_said(sounding, made):
     manifest.write(path, rows, {"corpus": "emodb"})
     page = made(data_root=sounding)
     table = page.tables()["Most confidently wrong, proposed"]
-    assert table[1][-1].startswith("does not decode")
-    assert table[2][-1].startswith("does not decode")
+    assert table[1][-1].startswith("cannot be read: No such file")
+    assert table[2][-1].startswith("not an audio file")
     assert table[3][-1] == table[4][-1] == "not on disk"
     assert len(clips(page)) == 4
     assert any("has changed since" in note["text"] for note in page.all("p"))

@@ -538,7 +538,10 @@ def test_output_appears_when_it_is_whole(predict, clips, tmp_path, monkeypatch):
         ([".", "--speakers=x"], "--speakers is for --normalise=speaker"),
         ([".", "--normalise=speaker", "--speakers=("], "is not a pattern"),
         ([".", "--normalise=speaker", "--speakers=x"], "has no group"),
-        ([".", "--normalise=speaker", "--speakers=no.csv"], "cannot be read as CSV"),
+        (
+            [".", "--normalise=speaker", "--speakers=no.csv"],
+            "a table of speakers, cannot be read",
+        ),
         (["."], "no audio files in ."),
     ],
 )

@@ -541,7 +541,7 @@ def _same_path(row, theirs, root):
 
 
 def _other_spelling(row, theirs, root):
-    row.wav = theirs.wav.replace("/emodb/", f"/{row.corpus}/../emodb/")
+    row.wav = theirs.wav.replace("/emodb/", "/./emodb/")
 
 
 def _hard_link(row, theirs, root):

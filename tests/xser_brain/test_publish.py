@@ -1,5 +1,6 @@
 """Publishing, by the real client, on a hub of this machine."""
 
+import csv
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ from pathlib import Path
 import huggingface_hub
 import numpy as np
 import pytest
+import soundfile
 from hub import Hub, Repo
 from huggingface_hub import ModelCard
 from models import build, exported, noise, probabilities
@@ -201,6 +203,61 @@ def test_a_models_files_and_no_others_are_pushed_in_one_commit(
     assert lines[-1] == f"published: {hub.endpoint}/me/stray"
     size = sum(map(len, hub.files("me/stray").values()))
     assert lines[-2].split() == [f"{size / 1e6:.2f}", "MB", "in", "4", "files"]
+
+
+def test_the_commit_of_a_model_of_the_hub_is_told_and_recorded(
+    hub, publish, plain, xser, python, tmp_path
+):
+    publish(plain[0], "me/seen")
+    sha, _ = hub.repos["me/seen"].commit("main")
+    soundfile.write(tmp_path / "a.wav", noise(1.0), 16000)
+    code = "import sys; from xser_brain.cli import main; sys.exit(main(sys.argv[1:]))"
+    env = client(hub, tmp_path / "home")
+
+    def predict(*options: str):
+        options = ("--noprogressbar", *options)
+        return python(code, "predict", *options, str(tmp_path / "a.wav"), **env)
+
+    done = predict("me/seen", "--format=json")
+    assert json.loads(done.stdout)["model"] == f"me/seen@{sha}"
+    assert (
+        f"model: me/seen, commit {sha}, as the hub has it now: name it" in done.stderr
+    )
+    # Another model takes its place; who has pinned it keeps it.
+    hub.repos["me/seen"].branches["main"].append({"config.json": b"{}"})
+    for pinned in (["me/seen", f"--revision={sha}"], [f"me/seen@{sha}"]):
+        done = predict(*pinned, "--format=csv")
+        (row,) = csv.DictReader(done.stdout.splitlines())
+        assert row["model"] == f"me/seen@{sha}"
+        assert f"model: me/seen, commit {sha}" in done.stderr
+        assert "as the hub has it now" not in done.stderr
+    done = predict("me/seen")
+    assert (done.returncode, done.stdout) == (2, "")
+    done = predict(str(plain[0]), "--format=csv")
+    assert "model" not in done.stdout.splitlines()[0].split(",")
+
+
+def test_a_model_that_is_published_again_names_its_commit(hub, publish, plain):
+    publish(plain[0], "me/first")
+    sha, _ = hub.repos["me/first"].commit("main")
+    publish("me/first", "me/second")
+    assert hub.repos["me/first"].messages == ["Model of xser"]
+    assert hub.repos["me/second"].messages == [f"Model of xser, from me/first@{sha}"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["me/x@a", "--revision=b"],
+        ["me/x", "--revision=../a"],
+        ["me/x@a b"],
+        [".", "--revision=a"],
+    ],
+)
+def test_wrong_revisions_are_one_line(xser, tmp_path, options):
+    soundfile.write(tmp_path / "a.wav", noise(1.0), 16000)
+    said = xser("predict", *options, tmp_path / "a.wav", code=2)
+    assert "revision" in said or "commit" in said
 
 
 def test_publishing_twice_changes_nothing(hub, publish, plain):

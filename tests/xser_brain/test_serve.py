@@ -10,13 +10,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from models import exported, noise
+from serving import Server, serving
 
 from data_prep.errors import UserError
 from xser_brain.cli import main
@@ -171,49 +171,6 @@ def test_an_error_of_the_server_is_told_and_logged(
 
 
 # --- The server
-
-
-class Server:
-    """``xser serve`` in a process and folders of its own."""
-
-    def __init__(self, model: Path, folder: Path, *options: str):
-        self.folder, self.scratch = folder / "here", folder / "tmp"
-        for path in (self.folder, self.scratch):
-            path.mkdir(exist_ok=True)
-        self.log = folder / "log"
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "xser_brain", "serve", str(model), *options],
-                cwd=self.folder,
-                env={**os.environ, "TMPDIR": str(self.scratch)},
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        said = self.process.stdout.readline()
-        found = re.search(r"the page is at (http://127\.0\.0\.1:\d+/)", said)
-        assert found, said + self.log.read_text()
-        self.url = found[1]
-
-    def files(self) -> list[str]:
-        """What lies about, but for the lock and the examples."""
-        found = [p for f in (self.folder, self.scratch) for p in f.rglob("*.*")]
-        return [str(p) for p in found if p.is_file() and ", " not in p.name]
-
-    def stop(self, number: int) -> int:
-        """Send a signal; its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(30)
-
-
-@contextmanager
-def serving(model: Path, folder: Path, *options: str) -> Iterator[Server]:
-    server = Server(model, folder, *options)
-    try:
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait()
 
 
 @pytest.fixture(scope="module")

@@ -341,7 +341,7 @@ def test_broken_run_json(tmp_path, text, capsys):
     assert main(["tables", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "is not a whole run.json" in error
+    assert "run.json, the record of a run, is damaged" in error
 
 
 def test_truncated_run_json(tmp_path, capsys):
@@ -349,7 +349,7 @@ def test_truncated_run_json(tmp_path, capsys):
     path = tmp_path / "1/run.json"
     path.write_bytes(path.read_bytes()[:-40])
     assert main(["tables", str(tmp_path)]) == 2
-    assert "is not a whole run.json" in capsys.readouterr().err
+    assert "run.json, the record of a run, is damaged" in capsys.readouterr().err
 
 
 def test_no_runs(tmp_path, capsys):
@@ -364,7 +364,7 @@ def test_no_runs(tmp_path, capsys):
         (lambda text: text[: len(text) // 2], "predictions.csv"),
         (lambda text: text.replace("angry", "furious"), "is damaged"),
         (lambda text: "\n".join(text.splitlines()[:30]) + "\n", "29 utterances"),
-        (lambda text: "", "0 utterances"),
+        (lambda text: "", "the column ID is missing"),
     ],
     ids=["missing", "cut", "label", "rows", "empty"],
 )

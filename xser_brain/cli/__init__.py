@@ -2,11 +2,14 @@
 
 import argparse
 import shlex
+import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from data_prep import __version__
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
     export,
@@ -18,6 +21,7 @@ from xser_brain.cli import (
     transductive,
 )
 from xser_brain.recipes import find
+from xser_brain.training import stopping
 
 COMMANDS = {
     "recipes": recipes,
@@ -83,10 +87,15 @@ def _grid(args: argparse.Namespace, rest: list[str]) -> int:
         jobs = grid.LocalJobs(planned.tasks, args.jobs, args.threads, gpus)
         pause = 0.0
     try:
-        states = grid.carry_out(planned, jobs, pause)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        # What a cluster does needs nobody to wait for it, unless it is typed away.
+        with nullcontext() if args.slurm else stopping.heeded():
+            states = grid.carry_out(planned, jobs, pause)
+    except (KeyboardInterrupt, stopping.Stopped) as stop:
+        stopped = stopping.Stopped(getattr(stop, "signum", signal.SIGINT))
+        print(
+            f"stopped by {stopped}: the same command goes on from here", file=sys.stderr
+        )
+        return stopped.code
     print(grid.summary(planned, states))
     print(f"everything written to {args.results.resolve()}: see `xser tables`")
     failed = [task for task in planned.tasks if states[task.name] == grid.FAILED]
@@ -331,5 +340,5 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return args.function(args, rest)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
+from data_prep.outside import Printable
 
 if TYPE_CHECKING:
     from xser_brain.inference import Classifier
@@ -17,13 +18,18 @@ if TYPE_CHECKING:
 def add_model_and_device(parser: argparse.ArgumentParser) -> None:
     """A model, and where it runs."""
     add_model(parser)
+    parser.add_argument(
+        "--revision",
+        metavar="COMMIT",
+        help="of a model of the hub, as NAME@COMMIT; a branch or tag may change",
+    )
     add_device(parser)
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """A model."""
     parser.add_argument(
-        "model", help="a run's folder, its model/, or a name on the hub"
+        "model", help="a run's folder, its model/, or a name on the hub (NAME@COMMIT)"
     )
     add_import(parser)
 
@@ -84,13 +90,17 @@ def load(args: argparse.Namespace, **options) -> "Classifier":
     """Load the model that is asked for; options are those of ``from_pretrained``."""
     from xser_brain.inference import Classifier
 
-    # So that it is shown where the pretrained encoder comes from.
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    logging.getLogger("xser_brain.encoders.weights").setLevel(logging.INFO)
+    # So that it is shown where the model and its pretrained encoder come from.
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Printable("%(message)s"))
+    logging.basicConfig(handlers=[handler])
+    for name in ("xser_brain.encoders.weights", "xser_brain.inference.sources"):
+        logging.getLogger(name).setLevel(logging.INFO)
     return Classifier.from_pretrained(
         args.model,
         args.device,
         args.precision,
+        revision=getattr(args, "revision", None),
         encoder_source=args.encoder_source,
         **options,
     )

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out ``xser export``."""
     from xser_brain.inference.sources import model_folder
 
-    folder = model_folder(args.model)
+    folder = model_folder(args.model, args.revision)
     if args.whole:
         from xser_brain.models.export import bundle
 

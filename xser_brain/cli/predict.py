@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import csv
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from typing import TextIO
 
 from data_prep.errors import UserError
 from data_prep.manifest import NOT_UTF8
+from data_prep.outside import read_csv
 from xser_brain.cli.arguments import add_model_and_device, add_threshold, load
 from xser_brain.cli.writers import WRITERS
 
@@ -83,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     )
     done = failed = 0
     with _opened(args.output) as stream:
-        write = WRITERS[args.format](stream, classifier.labels, args.timeline)
+        write = WRITERS[args.format](
+            stream, classifier.labels, args.timeline, classifier.name
+        )
         try:
             for result in results:
                 done, failed = done + 1, failed + bool(result.error)
@@ -120,16 +122,9 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
 def _speakers(text: str) -> Callable[[str], str]:
     """From path to speaker, by a CSV file or a pattern."""
     if text.lower().endswith(".csv"):
-        try:
-            with open(text, newline="", encoding="utf-8") as stream:
-                named = {
-                    os.path.realpath(row["path"]): row["speaker"]
-                    for row in csv.DictReader(stream)
-                }
-        except (OSError, KeyError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"{text} cannot be read as CSV with the columns path and speaker: {error}"
-            ) from error
+        what, columns = "a table of speakers", ("path", "speaker")
+        rows = read_csv(Path(text), what, columns, mend="write it with these columns")
+        named = {os.path.realpath(row["path"]): row["speaker"] for row in rows}
         return lambda path: _found(named.get(os.path.realpath(path)), path, text)
     try:
         pattern = re.compile(text)

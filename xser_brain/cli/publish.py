@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``xser publish``."""
-    from xser_brain.inference.sources import model_folder
+    from xser_brain.inference.sources import find_model
     from xser_brain.models import publish as hub
 
     if args.output and not args.dry_run:
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     encoder = hub.encoder_name(args.encoder) if args.encoder else None
     if not args.dry_run:
         hub.require_token()
-    folder = model_folder(args.model)
+    folder, origin = find_model(args.model)
     output = args.output or Path(args.repo.rpartition("/")[2])
     if args.dry_run:
         hub.require_replaceable(output, folder)
@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
             revision=args.revision,
             private=args.private,
             encoder=encoder,
+            origin=origin,
         )
     print(f"{'published' if changed else 'nothing new, published before'}: {address}")
     return 0

@@ -24,11 +24,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--open", action="store_true", help="open the page in a browser"
     )
+    parser.add_argument(
+        "--host-name",
+        "--host_name",
+        dest="host_names",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name by which visitors reach this server, as emotions.example.org; "
+        "requests for other names are refused, but for addresses and this machine's own",
+    )
+    parser.add_argument(
+        "--auth",
+        metavar="USER:PASSWORD",
+        help="ask visitors for this, or a file with such a line for each user (what is "
+        "on a command line, other users of this machine can see)",
+    )
     texts = {
         "megabytes": "most that a recording may have",
         "seconds": "most that a recording may last",
+        "answer_seconds": "most that the classifier works on one",
         "at_once": "recordings classified at a time",
         "waiting": "most recordings that wait for their turn",
+        "per_visitor": "most recordings that one address sends in ten minutes",
+        "in_all": "most that all of them send in ten minutes",
+        "megabytes_per_visitor": "most that one address sends in ten minutes",
+        "megabytes_in_all": "most that all of them send in ten minutes",
+        "idle": "seconds until a connection is closed on which nothing comes",
     }
     for name, default in vars(Limits()).items():
         parser.add_argument(
@@ -42,10 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``xser serve``."""
+    from xser_brain.serve.access import own_names, read_passwords
     from xser_brain.serve.limits import Limits
     from xser_brain.serve.server import serve
 
+    names, passwords = own_names(args.host, args.host_names), read_passwords(args.auth)
     limits = Limits(**{name: getattr(args, name) for name in vars(Limits())})
     classifier = load(args, threshold=args.threshold)
-    serve(classifier, limits, args.host, args.port, args.open)
+    serve(classifier, limits, args.host, args.port, args.open, names, passwords)
     return 0

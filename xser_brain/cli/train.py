@@ -1,13 +1,12 @@
 """``train.py`` of every recipe, and ``xser train``: the command line of a run."""
 
-import errno
-import re
 import sys
 from collections.abc import Sequence
 
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.recipes import find
-from xser_brain.training import hparams
+from xser_brain.training import disk, hparams, stopping
 
 TEXT = "Train and score a recipe, as its train.py does."
 HELP = f"""\
@@ -18,6 +17,10 @@ usage: xser train RECIPE [--key=value ...]
 A RECIPE is a YAML file, or one that `xser recipes list` shows; --help after it shows its
 keys. SpeechBrain's run options can be given too, as --device=cuda:1, --precision=bf16 or
 --noprogressbar: --help_all shows them.
+
+A recipe is a program: the YAML names code that runs, some of it (!apply) while the
+YAML is read, and Python files beside it can be named. Run a stranger's recipe as you
+would run a stranger's program: read it first.
 """
 
 
@@ -25,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a recipe from the command line; ``train.py`` of every recipe is this.
 
     ``argv`` is ``hparams/X.yaml [--key=value ...]``, with all run options of
-    SpeechBrain. Returns 0, or 2 after a mistake that the user can mend.
+    SpeechBrain. Returns 0, 2 after a mistake that the user can mend, or 128
+    and the number of the signal that stopped it.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     asked = {"-h", "--help", "--help_all"} & set(argv)
@@ -44,23 +48,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         from xser_brain.training.run import run
 
         recipe, run_opts, overrides = hparams.parse_arguments(argv)
-        run(find(recipe), overrides, run_opts)
+        with stopping.heeded():
+            run(find(recipe), overrides, run_opts)
     except UserError as error:
         return _complain(str(error))
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):
+    except stopping.Stopped as stopped:
+        print(
+            f"stopped by {stopped}: the same command goes on from here", file=sys.stderr
+        )
+        return stopped.code
+    except Exception as error:
+        refused = disk.reason(error)
+        if refused is None:
             raise
-        return _complain(f"cannot write {error.filename or ''}: {error.strerror}")
-    except RuntimeError as error:
-        if not re.search("PytorchStreamWriter|iostream|inline_container", str(error)):
-            raise
-        return _complain("cannot write a checkpoint: the disk is full")
+        return _complain(f"cannot write {refused}")
     return 0
 
 
 def _complain(message: str) -> int:
     # From a loader's process the message comes with its traceback around it.
-    line = message.strip().splitlines()[-1].split("UserError: ")[-1]
+    line = printable(message.strip().splitlines()[-1].split("UserError: ")[-1])
     if line.startswith("cannot write"):
         line += (
             ": free the disk or pass --results=DIR; the run goes on where it stopped"

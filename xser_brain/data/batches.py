@@ -1,6 +1,7 @@
 """From planned utterances to batches of waveforms or of cached features."""
 
-from collections.abc import Callable, Mapping, Sequence
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,7 +67,7 @@ def read_waveform(row: Row, data_root: str) -> np.ndarray:
         return audio.load(path)
     except audio.AudioError as error:
         raise UserError(
-            f"{path} {error}: get it anew, or leave such files out by `python -m "
+            f"{path}: {error}: get it anew, or leave such files out by `python -m "
             f"data_prep prepare {row.corpus} --decode ...`"
         ) from error
 
@@ -140,6 +141,8 @@ class Utterances(Dataset):
         whole utterances.
     prefixes : bool
         Whether ``read`` gives prefixes, for ``PretrainedEncoder.forward``.
+    change : callable, optional
+        ``(samples,) tensor -> (samples,) tensor``, applied to waveforms before the crop.
     """
 
     def __init__(
@@ -149,8 +152,10 @@ class Utterances(Dataset):
         labels: Labels,
         crop: float = 0.0,
         prefixes: bool = False,
+        change: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ):
         self.rows = list(rows)
+        self.change = change
         self.read = read
         self.prefixes = prefixes
         self.crop = round(crop * audio.SAMPLE_RATE)
@@ -169,15 +174,35 @@ class Utterances(Dataset):
         return len(self.rows)
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
-        rows = [self.rows[index] for index in indices]
+        return self.batch(indices, self.fetch(indices))
+
+    def fetch(self, indices: Sequence[int]) -> list[torch.Tensor]:
+        """What is on disk of some utterances, whole: nothing here is left to chance."""
+        return [torch.as_tensor(self.read(self.rows[index])) for index in indices]
+
+    def batch(self, indices: Sequence[int], items: list[torch.Tensor]) -> Batch:
+        """Make a batch of what was fetched; all chance is drawn here, in this order.
+
+        Arguments
+        ---------
+        indices : sequence of int
+            The utterances.
+        items : list of torch.Tensor
+            From ``fetch``.
+
+        Returns
+        -------
+        Batch
+        """
         batch = Batch(
-            [row.ID for row in rows],
+            [self.rows[index].ID for index in indices],
             **{name: values[indices] for name, values in self.indices.items()},
         )
-        items = [torch.as_tensor(self.read(row)) for row in rows]
         if items[0].ndim == 2 and not self.prefixes:
             return replace(batch, features=torch.stack(items))
         if not self.prefixes:
+            if self.change:
+                items = [self.change(item) for item in items]
             items = [self._cropped(item) for item in items]
         padded = pad_sequence(items, batch_first=True)
         return replace(
@@ -199,19 +224,70 @@ def _indices(values: Sequence[str], classes: Sequence[str]) -> torch.Tensor:
     return torch.tensor([index.get(value, UNKNOWN) for value in values])
 
 
-def loader(dataset: Utterances, batches, num_workers: int = 0) -> SaveableDataLoader:
-    """A data loader whose position is part of a checkpoint.
+class _Ahead(Dataset):
+    """What a loader's processes do: they fetch, packed into one tensor a batch."""
 
-    ``batches`` is a sampler of ``xser_brain.data.sampling``, or a list of index lists;
-    ``num_workers`` processes read audio ahead.
+    def __init__(self, dataset: Utterances):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, indices: Sequence[int]):
+        items = self.dataset.fetch(indices)
+        return indices, torch.cat(items), [len(item) for item in items]
+
+
+def _leave_to_parent(worker: int) -> None:
+    """What is typed at the terminal is for the run to answer, not for its processes."""
+    del worker
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class Loader(SaveableDataLoader):
+    """Batches in order; the same ones however many processes read ahead.
+
+    They only read. Whatever is drawn at random is drawn here, as a batch is handed
+    over, from the generator that training draws from. Its place is part of a checkpoint.
+
+    Arguments
+    ---------
+    dataset : Utterances
+        The utterances.
+    batches : iterable of list of int
+        A sampler of ``xser_brain.data.sampling``, or a list of index lists.
+    num_workers : int
+        Processes that read audio ahead.
     """
-    return SaveableDataLoader(
-        dataset,
-        sampler=batches,
-        batch_size=None,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-    )
+
+    def __init__(self, dataset: Utterances, batches, num_workers: int = 0):
+        super().__init__(
+            _Ahead(dataset),
+            sampler=batches,
+            batch_size=None,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            worker_init_fn=_leave_to_parent,
+        )
+
+    def __iter__(self) -> Iterator[Batch]:
+        # Each time, torch draws a seed for its processes from the generator of training:
+        # not so for processes that it keeps, nor may it where an epoch is resumed.
+        before = torch.get_rng_state()
+        resumed = self._speechbrain_recovery_skip_to is not None
+        iterator = super().__iter__()
+        torch.set_rng_state(before)
+        if not resumed:
+            torch.empty((), dtype=torch.int64).random_()
+        utterances = self.dataset.dataset
+        for indices, packed, lengths in iterator:
+            yield utterances.batch(indices, [*packed.split(lengths)])
+
+
+def loader(dataset: Utterances, batches, num_workers: int = 0) -> Loader:
+    """See ``Loader``."""
+    return Loader(dataset, batches, num_workers)
 
 
 def by_duration(rows: Sequence[Row], batch_size: int) -> list[list[int]]:

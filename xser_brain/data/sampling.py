@@ -23,6 +23,7 @@ from torch.utils.data import Sampler
 
 from data_prep.errors import UserError
 from data_prep.manifest import Row
+from data_prep.outside import read_json
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ class Batches(Sampler[list[int]]):
     @mark_as_loader
     def load(self, path: str | Path, end_of_epoch: bool) -> None:
         """Takes the epoch from a JSON file; its seed must be this sampler's."""
-        state = json.loads(Path(path).read_text(encoding="utf-8"))
+        what, mend = "the state of a sampler", "remove that checkpoint"
+        state = read_json(Path(path), what, {"seed": int, "epoch": int}, mend=mend)
         if state["seed"] != self.seed:
             raise UserError(
                 f"the checkpoint {path} was sampled with seed {state['seed']}, this "

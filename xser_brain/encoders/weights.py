@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.checks import text
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,12 @@ def encoder_folder(source: str, revision: str | None = None) -> Path:
         folder = snapshot(source, revision, (*SETTINGS, "*.safetensors"))
         if not any(folder.glob("*.safetensors")):
             folder = snapshot(source, revision, (*SETTINGS, "pytorch_model.bin"))
+        if revision != folder.name:
+            logger.warning(
+                "pretrained encoder: %s, commit %s, as the hub has it now",
+                source,
+                folder.name,
+            )
     check_encoder(folder)
     return folder
 
@@ -119,10 +126,8 @@ def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     try:
-        return Path(
-            huggingface_hub.snapshot_download(
-                name, revision=revision, allow_patterns=list(files)
-            )
+        found = huggingface_hub.snapshot_download(
+            name, revision=revision, allow_patterns=list(files)
         )
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -130,6 +135,7 @@ def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
             f"cannot get {name} from the hub ({reason[:200]}): pass a folder, or a name "
             f"that can be reached (where there is a network: `hf download {name}`)"
         ) from error
+    return Path(found)
 
 
 def check_encoder(folder: Path) -> None:
@@ -150,10 +156,16 @@ def check_encoder(folder: Path) -> None:
         path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin")
     ]
     size = sum(path.stat().st_size for path in weights)
-    with torch.device("meta"):
-        model = transformers.AutoModel.from_config(
-            transformers.CONFIG_MAPPING[config.pop("model_type")].from_dict(config)
-        )
+    kind = transformers.CONFIG_MAPPING[config.pop("model_type")]
+    try:
+        with torch.device("meta"):
+            model = transformers.AutoModel.from_config(kind.from_dict(config))
+    # Numbers that do not go together; each class of transformers says so in its way.
+    except Exception as error:
+        reason = printable(" ".join(str(error).split()))[:200]
+        raise UserError(
+            f"{folder / 'config.json'} describes no encoder ({reason}): get it again"
+        ) from error
     # At four bytes a value of what may be stored as two.
     built = 4 * sum(math.prod(p.shape) for p in model.parameters())
     if built > 4 * size + 4 * SPARE:

@@ -1,8 +1,6 @@
 """The utterance embeddings that a run keeps, for figures and probes."""
 
 import io
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.manifest import Row, write_atomic
+from xser_brain.artefacts import find_file
 
 NAME = "embeddings.npz"
 FIELDS = ("emotion", "language", "speaker")
@@ -51,11 +50,12 @@ def load(folder: Path) -> dict[str, np.ndarray] | None:
     ``ids``, ``part``, ``emotion``, ``language`` and ``speaker`` are (utterances,) str,
     ``embeddings`` is (utterances, width) float16.
     """
-    path = Path(folder) / NAME
+    path = find_file(Path(folder), NAME)
     if not path.is_file():
         return None
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+    # An archive within which are arrays: each part fails in its own way.
+    except Exception as error:
         raise UserError(f"{path} is damaged: train that run again") from error

@@ -3,22 +3,23 @@
 What is written, ``transductive.json``, never touches run.json.
 """
 
-import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import ruamel.yaml
 
 from data_prep import manifest
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from data_prep.outside import inside
+from xser_brain import artefacts
 from xser_brain.evaluation.metrics import uar
 from xser_brain.evaluation.significance import Comparison, compare
 from xser_brain.evaluation.summary import summarise
 from xser_brain.inference.classifier import Classifier
 from xser_brain.inference.normalise import PROTOCOLS
+from xser_brain.yaml_text import read_yaml
 
 NAME = "transductive.json"
 SCHEMA = 1
@@ -63,28 +64,27 @@ def score_run(
         manifest is not there or has changed.
     """
     folder = Path(folder)
-    try:
-        record = json.loads((folder / "run.json").read_text("utf-8"))
-        with (folder / "predictions.csv").open(newline="", encoding="utf-8") as stream:
-            scored = list(csv.DictReader(stream))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder} holds no finished run: {error}") from error
+    if not (folder / artefacts.RUN).is_file():
+        raise UserError(f"{folder} holds no finished run: pass the folder of one")
+    record = artefacts.read_run(folder)
     if not record["zero_shot"]:
         raise UserError(
             f"{folder} was trained on its target: there is nothing to adapt"
         )
-    target, labels = record["setting"]["target"], record["target_test"]["labels"]
-    settings = ruamel.yaml.YAML().load(folder / "hyperparams.yaml")["run"]
+    target = artefacts.part_of_path(record["setting"]["target"])
+    labels = record["target_test"]["labels"]
+    scored = artefacts.read_predictions(folder, labels)
+    settings = _settings(folder)
     above = folder.resolve().parents[3]
-    manifests = Path(settings["manifests"] or above / "manifests")
-    root = data_root or settings["data_root"] or above / "standins"
+    manifests = Path(settings.get("manifests") or above / "manifests")
+    root = data_root or settings.get("data_root") or above / "standins"
     sidecar = manifest.read_sidecar(manifests / f"{target}.csv")
     if sidecar["sha256"] != record["manifest_sha256"][target]:
         raise UserError(
             f"{manifests / target}.csv is not the manifest that {folder} was scored with"
         )
     rows = [r for r in manifest.read(manifests / f"{target}.csv") if r.has_audio]
-    paths = {row.path(root): row for row in rows}
+    paths = {str(inside(Path(root), row.path(root))): row for row in rows}
     classifier = Classifier.from_pretrained(folder / "model", **options)
     embedded = list(classifier.embed([*paths], progress=progress))
     written = {
@@ -111,6 +111,18 @@ def score_run(
     text = json.dumps(written, indent=1) + "\n"
     write_atomic(folder / NAME, text.encode())
     return written
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Where a run's manifests and corpora lay."""
+    path = artefacts.find_file(folder, "hyperparams.yaml")
+    found = read_yaml(path, "the recipe of a run", artefacts.MEND).get("run")
+    found = found if isinstance(found, dict) else {}
+    return {
+        name: found[name]
+        for name in ("manifests", "data_root")
+        if isinstance(found.get(name), str) and "\0" not in found[name]
+    }
 
 
 def _figures(

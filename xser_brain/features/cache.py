@@ -26,6 +26,7 @@ from xser_brain.data.augmentation import WaveformTransform
 from xser_brain.data.batches import by_duration, middle, read_waveform
 from xser_brain.encoders import Encoder
 from xser_brain.features.store import GB, AudioHashes, Store
+from xser_brain.finite import not_finite
 
 logger = logging.getLogger(__name__)
 VERSION = 2  # of what is stored; raise it when an encoder's arithmetic changes
@@ -228,7 +229,8 @@ class FeatureCache:
             "frames": (layers, *array.shape[1:2], width),
             "prefix": (*array.shape[:1], width),
         }[self.kind]
-        if array.shape != shape:
+        sound = self.kind != "pooled" or np.isfinite(array).all()
+        if array.shape != shape or not sound:
             self.store.damaged += 1
             return False
         self._hold(row_id, array, held)
@@ -282,6 +284,14 @@ class FeatureCache:
             for rows, waveforms in read_ahead(wanted(), read):
                 arrays = self._encode([item.to(device) for item in waveforms])
                 for row, array in zip(rows, arrays, strict=True):
+                    if not np.isfinite(array).all():
+                        raise not_finite(
+                            f"{row.path(self.data_root)}: what the encoder makes is NaN "
+                            "or infinite",
+                            [row.ID],
+                            "nothing of it was kept; look at this recording, and at "
+                            "the encoder's weights",
+                        )
                     array = self._rounded(array)
                     self.store.write(names[row.ID], array)
                     self._hold(row.ID, array, held)

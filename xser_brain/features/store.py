@@ -36,6 +36,7 @@ import numpy as np
 from data_prep.errors import UserError
 from data_prep.locks import ALONE, AT_ONCE, SHARED, Lock
 from data_prep.manifest import write_atomic
+from data_prep.outside import printable, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,8 @@ def read_array(path: Path, verify: bool = True) -> np.ndarray:
     start = 10 + int.from_bytes(data[8:10], "little")
     try:
         shape, dtype = _layout(data[:start])
-    except ValueError as error:
+    # numpy reads the header as Python, which can be wrong in as many ways.
+    except Exception as error:
         raise Damaged(str(error)) from error
     end = start + math.prod(shape) * dtype.itemsize
     if len(data) != end + CRC_BYTES:
@@ -152,8 +154,8 @@ def groups(root: Path) -> list[Group]:
     found = []
     for about in sorted(Path(root).glob(f"*/{ABOUT}")):
         try:
-            facts = json.loads(about.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            facts = read_json(about, "what features are")
+        except UserError:
             facts = {}
         group = Group(about.parent.name, facts)
         for item in _files(about.parent):
@@ -181,7 +183,10 @@ def table(found: Sequence[Group]) -> str:
     """
     lines = [("key", "source", "what", "dtype", "entries", "MB", "last used")]
     for group in found:
-        facts = [str(group.about.get(key, "?")) for key in ("source", "what", "dtype")]
+        facts = [
+            printable(group.about.get(key, "?"))[:60]
+            for key in ("source", "what", "dtype")
+        ]
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(group.used))
         size = f"{group.size / 1e6:.1f}"
         count = str(len(group.entries))
@@ -383,8 +388,8 @@ class AudioHashes:
 
     def _remembered(self) -> dict[str, list]:
         try:
-            return dict(json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return read_json(self._path, "hashes of recordings", {str: [(int, str)]})
+        except UserError:
             return {}
 
     def of(self, paths: Sequence[str]) -> dict[str, str]:
@@ -397,7 +402,7 @@ class AudioHashes:
                 raise _unreadable(path, error) from error
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
             known = remembered.get(os.path.abspath(path))
-            if isinstance(known, list) and known[:-1] == state:
+            if known and known[:-1] == state and isinstance(known[-1], str):
                 hashes[path] = known[-1]
             else:
                 lacking[path] = state

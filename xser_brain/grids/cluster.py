@@ -1,18 +1,23 @@
 """Tasks on a SLURM cluster, as job arrays, through submitit.
 
 What SLURM stops (a job whose time is up, that is pre-empted, whose node fails, or that
-``scontrol requeue`` takes back) is queued again and goes on from its last checkpoint.
-What dies by itself (a mistake, a fault, too little memory) has failed; submitted once
-more, it goes on from its last checkpoint as well.
+``scontrol requeue`` takes back) or what gets SIGUSR1 saves a checkpoint if it has the time,
+is queued again and goes on from its last checkpoint. What dies by itself (a mistake, a
+fault, too little memory) has failed; submitted once more, it goes on from its last
+checkpoint as well.
+
+submitit hands tasks over as pickles, which run code when they are read: each array has a
+folder of its own for them, made by whoever submits it, and those that lie in a folder of
+results already are never opened. What became of a task stands in JSON.
 
 No accounting database is asked: ``squeue`` tells the state of all jobs in one call, and
 of those that SLURM has forgotten by then, the result that they have left.
 """
 
+import contextlib
 import json
 import logging
 import os
-import pickle
 import re
 import secrets
 import shlex
@@ -28,6 +33,7 @@ from typing import Literal
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from data_prep.outside import CONTROL, read_json
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +54,9 @@ ARRAY_SIZE = 1000
 NOTICE = 90
 # Seconds for which a job that is about to end is waited for, and between two looks.
 ENDING, PAUSE = 60, 2
+ARRAY, ID = re.compile(r"xser-[0-9a-f]{8}"), re.compile(r"\d+(_\d+)?")
+JOB = {"array": str, "index": int, "argv": [str], "id": (str, type(None))}
+OUTCOME = {"done": bool}
 
 
 @dataclass(frozen=True)
@@ -139,22 +148,42 @@ class _Job:
 class _Run:
     """A task as it runs on its node; to go on from a checkpoint is to run again."""
 
-    def __init__(self, argv: Sequence[str]):
-        self.argv = argv
+    def __init__(self, argv: Sequence[str], outcome: str):
+        self.argv, self.outcome = argv, outcome
 
     def __call__(self) -> None:
+        import submitit
+
         from xser_brain.cli.train import main
+        from xser_brain.training import stopping
 
         # submitit would note each one in the log, after the reason of a failure.
         signal.signal(signal.SIGCONT, signal.SIG_DFL)
-        code = main(self.argv)
+        notice = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
+        queue_again = signal.getsignal(notice)
+        with stopping.heeded(notice):  # saved first, then queued again
+            code = main(self.argv)
+        asked = code - 128
+        if asked in (notice, signal.SIGUSR1) or (asked == signal.SIGTERM and _wanted()):
+            queue_again(asked, None)  # which ends the process
         if code:  # so that SLURM, too, takes the job for failed
             sys.exit(code)
+        write_atomic(self.outcome, json.dumps({"done": True}).encode())
 
     def checkpoint(self):
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def _wanted() -> bool:
+    """Whether the job still counts as running: nobody cancelled it, or queued it again."""
+    job = os.environ.get("SLURM_JOB_ID", "")
+    try:
+        states = _slurm("squeue", f"--jobs={job}", "--noheader", "--format=%T").split()
+    except UserError:
+        return False
+    return states == ["RUNNING"]
 
 
 class SlurmJobs:
@@ -173,7 +202,8 @@ class SlurmJobs:
     Raises
     ------
     UserError
-        If submitit or SLURM are not there.
+        If submitit or SLURM are not there, ``jobs.json`` is damaged, or a path or option
+        would be a line of its own in a job's script.
     """
 
     def __init__(
@@ -185,9 +215,14 @@ class SlurmJobs:
         self.options = options
         self._record = self.folder / "jobs.json"
         self._jobs: dict[str, _Job] = {}
+        for text in (str(self.folder), options.partition or ""):
+            if CONTROL.search(text):
+                raise UserError(
+                    f"{text!r} cannot stand in a job's script: name it without line "
+                    "breaks and the like"
+                )
         if self._record.exists():
-            record = json.loads(self._record.read_text(encoding="utf-8"))
-            self._jobs = {name: _Job(**job) for name, job in record.items()}
+            self._jobs = _read_jobs(self._record)
         self._states: dict[str, State] = dict.fromkeys(self.tasks, "waiting")
 
     def submit(self) -> list[str]:
@@ -292,7 +327,7 @@ class SlurmJobs:
                 f"{task.name} is in SLURM's queue with other options: wait for its "
                 f"end or run `scancel {job_id}`, and start again"
             )
-        paths = self._paths(job_id)
+        paths = self._paths(job.array, job_id)
         if not paths.submitted_pickle.exists():
             # Whoever submitted it was stopped in between: it would wait in vain.
             _slurm("scancel", "--quiet", job_id)
@@ -309,8 +344,12 @@ class SlurmJobs:
             self._jobs[task.name] = _Job(array, index, list(task.argv))
         # Written first: a process stopped after sbatch finds the array by its name.
         self._write()
+        # Nobody else's files lie in it, and nobody else may put some there.
+        home = self.folder / array
+        home.mkdir(mode=0o700)
+        runs = [_Run(t.argv, str(_outcome_file(home, i))) for i, t in enumerate(tasks)]
         try:
-            jobs = self._executor(array).submit_array([_Run(t.argv) for t in tasks])
+            jobs = self._executor(array).submit_array(runs)
         except (FailedJobError, FailedSubmissionError) as error:
             raise UserError(
                 f"SLURM refuses the jobs: {_one_line(str(error))}"
@@ -328,7 +367,7 @@ class SlurmJobs:
         # The task takes the shell's place, to be the only process that is told of its
         # end: srun and a shell would tell the loader's processes too, or none.
         executor = submitit.SlurmExecutor(
-            self.folder,
+            self.folder / array,
             max_num_timeout=options.requeues,
             python=f"exec {shlex.quote(sys.executable)}",
         )
@@ -354,19 +393,38 @@ class SlurmJobs:
         """What a job that SLURM has forgotten has come to."""
         if job.id is None:
             return "failed"
-        path = self._paths(job.id).result_pickle
-        if not path.exists():
-            return "failed"
-        return "done" if pickle.loads(path.read_bytes())[0] == "success" else "failed"
+        path = _outcome_file(self.folder / job.array, job.index)
+        with contextlib.suppress(UserError):
+            if read_json(path, "the outcome of a job", OUTCOME)["done"]:
+                return "done"
+        return "failed"
 
-    def _paths(self, job_id: str):
+    def _paths(self, array: str, job_id: str):
         import submitit
 
-        return submitit.SlurmJob(self.folder, job_id).paths
+        return submitit.SlurmJob(self.folder / array, job_id).paths
 
     def _write(self) -> None:
         record = {name: asdict(job) for name, job in self._jobs.items()}
         write_atomic(self._record, json.dumps(record, indent=1).encode())
+
+
+def _outcome_file(home: Path, index: int) -> Path:
+    return home / f"{index}.json"
+
+
+def _read_jobs(path: Path) -> dict[str, _Job]:
+    what, mend = (
+        "the list of submitted jobs",
+        "delete it, and `scancel` what still runs",
+    )
+    jobs = {}
+    for name, job in read_json(path, what, {str: JOB}, mend=mend).items():
+        named = ARRAY.fullmatch(job["array"]) and ID.fullmatch(job["id"] or "0")
+        if not named or job["index"] < 0:
+            raise UserError(f"{path}, {what}, is damaged ({job!r:.100}): {mend}")
+        jobs[name] = _Job(**{key: job[key] for key in JOB})
+    return jobs
 
 
 def read_queue(text: str) -> dict[tuple[str, int], tuple[str, str]]:

@@ -32,15 +32,15 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
-import ruamel.yaml
-from ruamel.yaml.error import YAMLError
 from tqdm import tqdm
 
 from data_prep.errors import UserError
 from xser_brain.grids.cluster import Task
-from xser_brain.recipes import find
+from xser_brain.recipes import find, full_path, is_file
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.hparams import is_file_name, system_path
+from xser_brain.training.stopping import Stopped
+from xser_brain.yaml_text import read_yaml
 
 logger = logging.getLogger(__name__)
 
@@ -108,15 +108,9 @@ class Grid:
 def read(path: Path) -> Grid:
     """Read a grid from YAML; UserError if something in it is wrong."""
     path = Path(path)
-    try:
-        tree = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"no grid {path}: pass a YAML file, as paper.yaml") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not sound YAML: {reason}") from error
-    if not isinstance(tree, dict):
-        raise UserError(f"{path} holds no `key: value` lines: is it a grid?")
+    if not is_file(path):
+        raise UserError(f"no grid {path}: pass a YAML file, as paper.yaml")
+    tree = read_yaml(path, "a grid", "pass a YAML file, as paper.yaml", "safe")
     _refuse_unknown(tree, KEYS, path)
     if ("recipes" in tree) == ("leave_one_out" in tree):
         raise UserError(f"{path}: give either recipes or leave_one_out")
@@ -126,7 +120,7 @@ def read(path: Path) -> Grid:
     else:
         recipes = _left_out(tree["leave_one_out"], path)
     for recipe, _ in recipes:
-        if not recipe.is_file():
+        if not is_file(recipe):
             raise UserError(f"{path}: no recipe {recipe}: paths go from {path.parent}")
     overrides = tree.get("overrides") or {}
     if not isinstance(overrides, dict):
@@ -158,9 +152,7 @@ def check_systems(
 def _paths(names: Sequence, folder: Path = Path()) -> tuple:
     """Names of pieces; paths of files of one's own made absolute."""
     return tuple(
-        str((folder / Path(name).expanduser()).resolve())
-        if name and is_file_name(str(name))
-        else name
+        str(full_path(str(name), folder)) if name and is_file_name(str(name)) else name
         for name in names
     )
 
@@ -225,7 +217,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     ``rest`` are further options of all runs, as ``--data_root=DIR``. UserError if a
     recipe is wrong, a corpus is missing, or a setting is not zero-shot.
     """
-    from xser_brain.training import folder, hparams, spec
+    from xser_brain.training import folder, hparams, options, spec
 
     tasks, finished = [], []
     cells = list(itertools.product(grid.recipes, grid.encoders, grid.systems))
@@ -237,7 +229,8 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
         if encoder:
             chosen["encoder"] = encoder
         common = [str(recipe), *rest, *(_option(*item) for item in chosen.items())]
-        _, run_opts, overrides = hparams.parse_arguments(common)
+        _, given, overrides = hparams.parse_arguments(common)
+        run_opts = options.settle(given)
         described = spec.describe(recipe, overrides)
         needed = {*described.corpora} - prepared
         if needed:
@@ -256,7 +249,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
             )
         for seed in grid.seeds:
             name = (cell / str(seed)).relative_to(results).as_posix()
-            if folder.is_finished(cell / str(seed), identity):
+            if folder.is_finished(cell / str(seed), {**identity, "seed": seed}):
                 finished.append(name)
                 continue
             log = results / "logs" / f"{name.replace('/', '.')}.log"
@@ -323,7 +316,7 @@ class LocalJobs:
         return self.states
 
     def cancel(self) -> None:
-        """End all processes; their runs go on from their checkpoints another time."""
+        """End all processes; each saves first, and goes on from there another time."""
         for process in self.running:
             process.terminate()
         for process in self.running:
@@ -380,7 +373,7 @@ def carry_out(planned: Planned, jobs: Jobs, pause: float = 0.0) -> dict[str, str
                 if ended == len(planned.tasks):
                     return states
                 time.sleep(pause)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Stopped):
             jobs.cancel()
             raise
 

@@ -1,8 +1,10 @@
 """Emotions of files, folders, arrays and streams."""
 
 import itertools
+import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +32,7 @@ from xser_brain.inference.recordings import (
 )
 from xser_brain.inference.recordings import load as decode
 from xser_brain.inference.results import UNSURE, ZERO_SHOT, Result
-from xser_brain.inference.sources import model_folder
+from xser_brain.inference.sources import find_model
 
 PRECISIONS = ("fp32", "bf16")
 SORTED = 8  # batches' worth of pieces that are sorted by length at a time
@@ -66,6 +68,28 @@ class Embedded:
     error: str = ""
 
 
+class OutOfTime(UserError):
+    """What was to be classified takes longer than it may."""
+
+
+class Deadline:
+    """Time that is running out.
+
+    Arguments
+    ---------
+    seconds : float
+        From now on.
+    """
+
+    def __init__(self, seconds: float):
+        self.seconds, self._end = seconds, time.monotonic() + seconds
+
+    def require(self) -> None:
+        """Go on only if there is time left."""
+        if time.monotonic() > self._end:
+            raise OutOfTime(f"takes longer than {self.seconds:g} s: give a shorter one")
+
+
 class Classifier:
     """An exported model, ready to be used.
 
@@ -85,6 +109,8 @@ class Classifier:
         How long recordings are cut.
     batch_seconds : float
         Seconds of audio that the encoder takes at once.
+    name : str
+        Of a model of the hub, with its commit; stands in the results.
 
     Example
     -------
@@ -103,6 +129,7 @@ class Classifier:
         threshold: float | None = None,
         windows: Windows | None = None,
         batch_seconds: float = 60.0,
+        name: str = "",
     ):
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision {precision!r}: use fp32 or bf16")
@@ -120,7 +147,7 @@ class Classifier:
         except (RuntimeError, AssertionError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"cannot use device {device!r} ({reason})") from error
-        self.config, self.precision = config, precision
+        self.config, self.precision, self.name = config, precision, name
         self.threshold, self.windows = threshold, windows or Windows()
         self.batch_samples = batch_seconds * SAMPLE_RATE
 
@@ -140,7 +167,8 @@ class Classifier:
         Arguments
         ---------
         source : path or str
-            A model's folder, that of the run that exported it, or a hub name.
+            A model's folder, that of the run that exported it, or a hub name, with
+            ``@REVISION`` behind it if need be.
         device, precision
             See ``Classifier``.
         revision : str, optional
@@ -159,8 +187,9 @@ class Classifier:
         UserError
             If the model is not found, or is damaged.
         """
-        model, config = load(model_folder(source, revision), encoder_source)
-        return cls(model, config, device, precision, **options)
+        folder, name = find_model(source, revision)
+        model, config = load(folder, encoder_source)
+        return cls(model, config, device, precision, name=name, **options)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -207,6 +236,7 @@ class Classifier:
         normalise: str | None = None,
         speakers: Callable[[str], str] | None = None,
         progress: bool = False,
+        seconds: float = math.inf,
     ) -> Iterator[Result]:
         """Classify recordings one after the other, in constant memory.
 
@@ -225,6 +255,8 @@ class Classifier:
             From path to speaker; by default the file's folder.
         progress : bool
             Whether to show a bar, on stderr.
+        seconds : float
+            Most time that all of it may take; looked at before each batch.
 
         Returns
         -------
@@ -234,20 +266,25 @@ class Classifier:
         Raises
         ------
         UserError
-            If it is not a recording, or there are too few to normalise by.
+            If it is not a recording, there are too few to normalise by, or, as
+            ``OutOfTime``, if the time is over.
         """
         normalisation.require(self.model, normalise)
-        items = self.embed(sources, timeline, progress)
+        items = self.embed(sources, timeline, progress, seconds)
         return self.classify_embedded(items, normalise, speakers)
 
     def embed(
-        self, sources: Iterable, timeline: bool = False, progress: bool = False
+        self,
+        sources: Iterable,
+        timeline: bool = False,
+        progress: bool = False,
+        seconds: float = math.inf,
     ) -> Iterator[Embedded]:
         """The first half of ``classify``: from recordings to embeddings.
 
         Arguments
         ---------
-        sources, timeline, progress
+        sources, timeline, progress, seconds
             See ``classify``.
 
         Yields
@@ -261,7 +298,9 @@ class Classifier:
             desc="emotions", total=total, unit="file", disable=not progress,
             file=sys.stderr,
         ) as bar:  # fmt: skip
-            for item in self._embedded(self._read(_recordings(sources), timeline)):
+            deadline = Deadline(seconds)
+            read = self._read(_recordings(sources), timeline, deadline)
+            for item in self._embedded(read, deadline):
                 yield item
                 bar.update(item.piece is None)
 
@@ -327,7 +366,7 @@ class Classifier:
             raise UserError(f"the stream {error}") from error
 
     def _read(
-        self, recordings: Iterable[Recording], timeline: bool
+        self, recordings: Iterable[Recording], timeline: bool, deadline: "Deadline"
     ) -> Iterator[Embedded]:
         """Pieces of recordings; each recording ends with an item without a piece."""
 
@@ -344,12 +383,15 @@ class Classifier:
                 if isinstance(samples, AudioError):
                     raise samples
                 for piece in pieces(recording, samples, self.windows, timeline):
+                    deadline.require()
                     yield Embedded(number, recording, piece)
             except AudioError as error:
                 reason = str(error)
             yield Embedded(number, Recording(recording.name), error=reason)
 
-    def _embedded(self, items: Iterable[Embedded]) -> Iterator[Embedded]:
+    def _embedded(
+        self, items: Iterable[Embedded], deadline: "Deadline"
+    ) -> Iterator[Embedded]:
         """Embed as many pieces at a time as memory is meant for."""
         held: list[Embedded] = []
         samples = 0
@@ -357,12 +399,14 @@ class Classifier:
             held.append(item)
             samples += len(item.piece.samples) if item.piece else 0
             if samples >= SORTED * self.batch_samples or len(held) >= MOST_HELD:
-                yield from self._embed(held)
+                yield from self._embed(held, deadline)
                 held, samples = [], 0
-        yield from self._embed(held)
+        yield from self._embed(held, deadline)
 
-    def _embed(self, items: list[Embedded]) -> list[Embedded]:
-        """Embed pieces in batches of similar length; the order stays."""
+    def _embed(
+        self, items: list[Embedded], deadline: "Deadline | None" = None
+    ) -> list[Embedded]:
+        """Embed pieces in batches of like length; the order stays."""
         lengths = {i: len(x.piece.samples) for i, x in enumerate(items) if x.piece}
         batches: list[list[int]] = []
         for i in sorted(lengths, key=lambda i: -lengths[i]):
@@ -375,6 +419,8 @@ class Classifier:
             batches[-1].append(i)
         done = list(items)
         for batch in batches:
+            if deadline:
+                deadline.require()
             embeddings = self._forward([items[i].piece.samples for i in batch])
             for i, embedding in zip(batch, embeddings, strict=True):
                 piece = replace(items[i].piece, samples=NOTHING)
@@ -424,7 +470,8 @@ class Classifier:
         """The result of one recording, from all of its pieces."""
         name = items[0].recording.name
         found = [item for item in items if item.embedding is not None]
-        nothing = Result(name, 0.0, 0.0, "", "", {}, (), items[-1].error, protocol)
+        error = items[-1].error
+        nothing = Result(name, 0.0, 0.0, "", "", {}, (), error, protocol, self.name)
         if nothing.error:
             return nothing
         embeddings = torch.from_numpy(np.stack([item.embedding for item in found]))
@@ -455,6 +502,7 @@ class Classifier:
             predicted,
             dict(zip(self.labels, row.tolist(), strict=True)),
             protocol=protocol,
+            model=self.name,
         )
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 import torch
 
@@ -21,7 +20,6 @@ from data_prep.errors import UserError
 LONGEST = 30.0  # seconds that are scored as one utterance, as Whisper's encoder takes
 BLOCK = 10  # seconds read at once of what is longer
 MOST_VALUES = 2**25  # samples times channels held at once
-LOWEST_RATE, HIGHEST_RATE = 1000, 10**7  # Hz
 # What libsndfile reads and speech is kept in.
 EXTENSIONS = (
     ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64",
@@ -200,7 +198,7 @@ def as_recording(item: object, sample_rate: int | None = None) -> Recording:
             f"{type(item).__name__} is not a recording: give a path, or an array of "
             "samples, (samples,) or (samples, channels)"
         )
-    if not sample_rate or not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+    if not sample_rate or not audio.RATES[0] <= sample_rate <= audio.RATES[1]:
         raise UserError(
             f"sample_rate is {sample_rate}: give that of the samples, in Hz"
         )
@@ -239,9 +237,7 @@ def load(recording: Recording) -> np.ndarray | None:
                 f"no speech in it: {len(samples) / SAMPLE_RATE:.3f} s long"
             )
         return samples
-    header = audio.probe(recording.name)
-    if not LOWEST_RATE <= header.sample_rate <= HIGHEST_RATE:
-        raise AudioError(f"no speech in it: {header.sample_rate} samples a second")
+    header = audio.probe(recording.name, audio.DAY)
     values = header.duration * header.sample_rate * header.channels
     if header.duration > LONGEST or values > MOST_VALUES:
         return None
@@ -274,6 +270,8 @@ def pieces(
     AudioError
         If it does not decode to its end, or all of it is silent.
     """
+    if samples is not None and not len(samples):
+        raise AudioError("no speech in it: 0 s long")
     short = samples is not None and len(samples) <= LONGEST * SAMPLE_RATE
     blocks = _blocks(recording.name) if samples is None else [samples]
     found = False
@@ -293,17 +291,10 @@ def pieces(
 
 def _blocks(path: str) -> Iterator[np.ndarray]:
     """A file as 16 kHz mono, block by block."""
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as stream:
-            frames = min(stream.samplerate * BLOCK, MOST_VALUES // stream.channels)
-
-            def blocks() -> Iterator[np.ndarray]:
-                while len(block := stream.read(frames, "float32", always_2d=True)):
-                    yield block
-
-            yield from resampled(blocks(), stream.samplerate)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise AudioError(f"does not decode: {error}") from error
+    with audio.opened(path, audio.DAY) as (stream, header):
+        size = min(header.sample_rate * BLOCK * header.channels, MOST_VALUES)
+        decoded = audio.blocks(stream, header.frames, size)
+        yield from resampled(decoded, header.sample_rate)
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 
 UNSURE = "unsure"
 ZERO_SHOT = "zero-shot"
+OPTIONAL = ("timeline", "error", "model")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Result:
     protocol : str
         ``zero-shot``, or ``transductive (... statistics)`` where the recordings given
         were used to normalise.
+    model : str
+        ``NAME@COMMIT`` of a model of the hub; empty for one of a folder.
     """
 
     path: str
@@ -40,11 +43,12 @@ class Result:
     timeline: tuple["Result", ...] = ()
     error: str = ""
     protocol: str = ZERO_SHOT
+    model: str = ""
 
     def to_dict(self) -> dict:
         """All of it as plain data, the time line only if there is one."""
         values = asdict(self)
         for part in values["timeline"]:
-            for key in ("path", "timeline", "error", "protocol"):
+            for key in ("path", "timeline", "error", "protocol", "model"):
                 del part[key]
-        return {k: v for k, v in values.items() if v or k not in ("timeline", "error")}
+        return {k: v for k, v in values.items() if v or k not in OPTIONAL}

@@ -213,6 +213,7 @@ def push(
     revision: str = MAIN,
     private: bool = False,
     encoder: tuple[str, str | None] | None = None,
+    origin: str = "",
 ) -> tuple[str, bool]:
     """Send a model in one commit, which is there whole or not at all.
 
@@ -227,6 +228,9 @@ def push(
         Whether only its owner may see it; UserError if an existing one is public.
     encoder : (str, str or None), optional
         Must be on the hub.
+    origin : str
+        ``NAME@COMMIT`` of a model of the hub that is published again; stands in the
+        commit's message.
 
     Returns
     -------
@@ -257,7 +261,10 @@ def push(
         api.preupload_lfs_files(repo, added, revision=revision, free_memory=False)
         committing = True
         commit = api.create_commit(
-            repo, [*removed, *added], commit_message="Model of xser", revision=revision
+            repo,
+            [*removed, *added],
+            commit_message="Model of xser" + (f", from {origin}" if origin else ""),
+            revision=revision,
         )
     except UserError:
         raise

@@ -27,6 +27,8 @@ from tqdm import tqdm
 from data_prep import audio, manifest
 from data_prep.errors import UserError
 from data_prep.manifest import Row, write_atomic
+from data_prep.outside import inside
+from xser_brain.artefacts import part_of_path
 from xser_brain.evaluation.metrics import recalls, uar
 from xser_brain.reports import figures
 from xser_brain.reports.probes import probe_rows
@@ -363,7 +365,11 @@ class _Sounds:
         """Utterances of a run's target by ID, and what is said of their sound."""
         if self.data_root is None:
             return {}, "To listen to them, pass --data_root=DIR, where the corpora lie."
-        target, folder = run["setting"]["target"], run["folder"].resolve()
+        folder = run["folder"].resolve()
+        try:
+            target = part_of_path(run["setting"]["target"])
+        except UserError as error:
+            return {}, f"There is no sound: {error}."
         paths = (above / "manifests" / f"{target}.csv" for above in folder.parents)
         path = next(filter(Path.is_file, paths), None)
         if path is None:
@@ -387,7 +393,9 @@ class _Sounds:
         if row is None or not row.has_audio:
             return None, "not on disk"
         try:
-            samples = audio.load(row.path(self.data_root))
+            samples = audio.load(str(inside(self.data_root, row.path(self.data_root))))
+        except UserError:
+            return None, "not below the corpora"
         except audio.AudioError as error:
             return None, str(error)
         # Every browser plays FLAC (not all play Vorbis), and every libsndfile writes it.

@@ -57,7 +57,7 @@ class Table:
         """The table in GitHub's Markdown, between its bold title and its notes."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
         table = "\n".join(f"| {' | '.join(map(_piped, line))} |" for line in lines)
-        return "\n\n".join([f"**{self.title}**", table, *self.notes])
+        return "\n\n".join([f"**{inert(self.title)}**", table, *map(inert, self.notes)])
 
     def latex(self) -> str:
         r"""As a table environment; the document needs booktabs.
@@ -100,7 +100,27 @@ class Table:
 
 
 def _piped(cell: str) -> str:
-    return cell.replace("|", "\\|")
+    return inert(cell).replace("|", "\\|")
+
+
+def inert(text: str) -> str:
+    r"""Escape what Markdown would take for HTML, a link or a picture.
+
+    Arguments
+    ---------
+    text : str
+        Plain text, with ``**bold**``.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> print(inert("p < 0.001, <img src=x>, ![a](b) [1, 2]"))
+    p < 0.001, \<img src=x>, ![a]\(b) [1, 2]
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])|(?<=\])[(:\[]", r"\\\g<0>", text)
 
 
 def latex_text(text: str) -> str:

@@ -1,7 +1,5 @@
 """Finished runs, read back from their artefacts, and what may be compared."""
 
-import csv
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import UserError
+from xser_brain import artefacts
 from xser_brain.evaluation.intervals import FEWEST_UNITS
 from xser_brain.evaluation.metrics import confusion_matrix
 from xser_brain.protocol import PAPER_SETTINGS, Setting
@@ -24,13 +23,9 @@ SUBSETS = {"target_test": "the target's test part", "target_all": "the whole tar
 FREE = ("run.system", "source", "non_target", "target", "corpora")
 SYSTEM = "system."  # in these only runs of other systems may differ
 METRICS = "run.metrics."  # what else is measured decides on no result
-REQUIRED = (
-    "system", "seed", "setting", "encoder", "protocol_sha256", "zero_shot",
-    "target_test",
-)  # fmt: skip
 
 
-def find_runs(results: Path) -> list[dict]:
+def find_runs(results: Path) -> list[artefacts.Record]:
     """Read the run.json of every finished run below a folder.
 
     Arguments
@@ -40,7 +35,7 @@ def find_runs(results: Path) -> list[dict]:
 
     Returns
     -------
-    list of dict
+    list of Record
         In the order of their paths, with ``folder`` added, and what runs of earlier
         versions do not say: ``trains_on``, ``objectives``, ``labels``, ``label_set`` and
         ``metrics``.
@@ -51,17 +46,10 @@ def find_runs(results: Path) -> list[dict]:
         If there is none, or one cannot be read.
     """
     runs = []
-    for path in sorted(Path(results).rglob("run.json")):
-        try:
-            run = json.loads(path.read_text(encoding="utf-8"))
-            lacking = [key for key in REQUIRED if run[key] is None]
-            run["setting"]["target"], run["encoder"]["name"]
-            run = {**_unsaid(run), **run, "folder": path.parent}
-        except (ValueError, KeyError, TypeError) as error:
-            raise _broken(path) from error
-        if lacking:
-            raise _broken(path)
-        runs.append(run)
+    for path in sorted(Path(results).rglob(artefacts.RUN)):
+        run = artefacts.read_run(path.parent)
+        values = {**_unsaid(run), **run, "folder": path.parent}
+        runs.append(artefacts.Record(values, run.where))
     if not runs:
         raise UserError(f"no finished run below {results}: train one first")
     return runs
@@ -83,12 +71,6 @@ def _unsaid(run: Mapping) -> dict:
     }
 
 
-def _broken(path: Path) -> UserError:
-    return UserError(
-        f"{path} is not a whole run.json: delete it and train that run again"
-    )
-
-
 def read_predictions(run: Mapping) -> list[dict[str, str]]:
     """Read the predictions of a run.
 
@@ -107,24 +89,12 @@ def read_predictions(run: Mapping) -> list[dict[str, str]]:
     UserError
         If they are missing or damaged.
     """
-    path = run["folder"] / "predictions.csv"
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError as error:
-        raise UserError(f"{path} is missing: train that run again") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a table: train that run again") from error
-    labels = run["labels"]
-    for row in rows:
-        known = row.get("emotion") in labels and row.get("predicted") in labels
-        if not known or not row.get("ID") or row.get("subset") not in ("test", "rest"):
-            raise UserError(f"{path} is damaged ({row}): train that run again")
+    rows = artefacts.read_predictions(run["folder"], run["labels"])
     expected = (run.get("target_all") or run["target_test"])["n"]
     if len(rows) != expected:
         raise UserError(
-            f"{path} has {len(rows)} utterances, run.json says {expected}: train that "
-            "run again"
+            f"{run['folder'] / artefacts.PREDICTIONS} has {len(rows)} utterances, "
+            f"run.json says {expected}: train that run again"
         )
     return rows
 
@@ -452,16 +422,10 @@ def _require_one_budget(runs: Sequence[Mapping]) -> None:
 
 def _decisive(run: Mapping) -> dict | None:
     """What decided on a run's result, but for what a table is about."""
-    path = run["folder"] / "identity.json"
-    try:
-        identity = json.loads(path.read_text(encoding="utf-8"))
-        values = {**identity["hparams"], **identity["options"]}
-    except FileNotFoundError:
+    identity = artefacts.read_identity(run["folder"])
+    if identity is None:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be read: delete {run['folder']} and train that run again"
-        ) from error
+    values = {**identity["hparams"], **identity["options"]}
     return {
         key: value
         for key, value in values.items()

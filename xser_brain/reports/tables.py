@@ -11,6 +11,7 @@ import numpy as np
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from data_prep.outside import cell
 from xser_brain.evaluation.intervals import FEWEST_UNITS, mean_interval
 from xser_brain.evaluation.metrics import macro_f1, uar
 from xser_brain.evaluation.significance import compare, holm, signed_rank
@@ -521,7 +522,7 @@ def _flat(row: Score | Claim) -> dict:
     values = asdict(row)
     for name, (mean, spread) in values.pop("further", {}).items():
         values |= {f"metric_{name}": mean, f"metric_{name}_sd": spread}
-    return values
+    return {cell(name): cell(value) for name, value in values.items()}
 
 
 def write_all(report: Report, folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import html
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,15 +12,19 @@ from data_prep import audio
 from data_prep.audio import AudioError
 from xser_brain.evaluation.summary import shown_interval
 from xser_brain.inference import Classifier, Result
+from xser_brain.inference.classifier import OutOfTime
 from xser_brain.inference.recordings import LONGEST
 from xser_brain.inference.results import UNSURE
 from xser_brain.models.card import language_name
+from xser_brain.serve.access import visitor
 from xser_brain.serve.limits import Limits
+from xser_brain.serve.quota import Quota, QuotaError
 from xser_brain.serve.timeline import draw_timeline
 from xser_brain.serve.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 TITLE = "Speech emotion recognition"
+MOST_VALUES = 2 * 96000  # a second, of all channels
 # Nothing is fetched from anywhere: Gradio's own themes load their fonts from the web.
 FONTS = {
     "font": ["system-ui", "sans-serif"],
@@ -36,6 +41,41 @@ footer { display: none !important }
 """
 
 
+def without_urls(component: gradio.Audio) -> gradio.Audio:
+    """Have a component refuse URLs, which it would fetch.
+
+    It is no class of its own: Gradio would write a file beside this one for it.
+
+    Arguments
+    ---------
+    component : gradio.Audio
+        Which takes files.
+
+    Returns
+    -------
+    gradio.Audio
+        The same.
+    """
+    move = component.move_resource_to_block_cache
+    move_async = component.async_move_resource_to_block_cache
+
+    def refuse(path: object) -> None:
+        if path is not None and "://" in str(path):
+            raise ValueError("a URL: nothing is fetched")
+
+    def local(path):
+        refuse(path)
+        return move(path)
+
+    async def local_async(path):
+        refuse(path)
+        return await move_async(path)
+
+    component.move_resource_to_block_cache = local
+    component.async_move_resource_to_block_cache = local_async
+    return component
+
+
 class Page:
     """What is shown.
 
@@ -49,6 +89,8 @@ class Page:
         Where recordings lie.
     examples : mapping of str to Path
         Recordings to try it on, by what they are called.
+    quota : Quota, optional
+        Of what is classified.
     """
 
     def __init__(
@@ -57,8 +99,9 @@ class Page:
         limits: Limits,
         uploads: Uploads,
         examples: Mapping[str, Path],
+        quota: Quota | None = None,
     ):
-        self.classifier, self.limits = classifier, limits
+        self.classifier, self.limits, self.quota = classifier, limits, quota
         self.uploads, self.examples = uploads, examples
 
     def build(self) -> gradio.Blocks:
@@ -73,13 +116,15 @@ class Page:
             gradio.Markdown(f"# {TITLE}\n{notice(self.classifier.config)}")
             with gradio.Row():
                 with gradio.Column():
-                    recording = gradio.Audio(
-                        sources=["upload", "microphone"],
-                        type="filepath",
-                        label=f"A recording (up to {limits.megabytes:g} MB and "
-                        f"{_duration(limits.seconds)}; removed within a minute)",
-                        buttons=[],
-                        elem_id="recording",
+                    recording = without_urls(
+                        gradio.Audio(
+                            sources=["upload", "microphone"],
+                            type="filepath",
+                            label=f"A recording (up to {limits.megabytes:g} MB and "
+                            f"{_duration(limits.seconds)}; removed within a minute)",
+                            buttons=[],
+                            elem_id="recording",
+                        )
                     )
                     if self.examples:
                         gradio.Examples(
@@ -97,9 +142,13 @@ class Page:
                     bars = gradio.Label(
                         label="Probabilities", show_heading=False, elem_id="bars"
                     )
-            timeline = gradio.HTML(elem_id="timeline")
+            # Not gradio.HTML, which builds scripts from strings; this one's HTML is ours.
+            timeline = gradio.Markdown(elem_id="timeline", sanitize_html=False)
             gradio.Markdown(
-                trust(self.classifier.config, self.classifier.threshold),
+                trust(self.classifier.config, self.classifier.threshold)
+                + (
+                    f"\n\nModel: {self.classifier.name}" if self.classifier.name else ""
+                ),
                 elem_classes="notice",
             )
             claimed, shown = gradio.State(), [answer, bars, timeline]
@@ -125,13 +174,15 @@ class Page:
         )
         return blocks
 
-    def accept(self, path: str | None) -> tuple:
+    def accept(self, path: str | None, request: gradio.Request | None = None) -> tuple:
         """Look at what a visitor sends, at once, whoever else is waiting.
 
         Arguments
         ---------
         path : str, optional
             The recording; none after it has been taken away.
+        request : gradio.Request, optional
+            Who asks.
 
         Returns
         -------
@@ -141,17 +192,28 @@ class Page:
         if path is None:
             return *_nothing(BLANK), None
         try:
-            seconds = audio.probe(path).duration
-            if seconds > self.limits.seconds:
-                raise AudioError(
-                    f"{_duration(seconds)} long, and at most "
-                    f"{_duration(self.limits.seconds)} are taken"
-                )
+            self._require_short(audio.probe(path, audio.DAY))
+            if self.quota:
+                address = request.client.host if request and request.client else ""
+                self.quota.take(visitor(address), os.path.getsize(path))
             return *_nothing("Listening …"), str(self.uploads.claim(path))
-        except AudioError as error:
+        except (AudioError, QuotaError) as error:
             return *_no_answer(path, str(error)), None
         except OSError:
             return *_no_answer(path, "gone: send it again"), None
+
+    def _require_short(self, header: audio.Header) -> None:
+        if header.duration > self.limits.seconds:
+            raise AudioError(
+                f"{_duration(header.duration)} long, and at most "
+                f"{_duration(self.limits.seconds)} are taken"
+            )
+        # Of several channels and high rates there is much more to decode.
+        if header.sample_rate * header.channels > MOST_VALUES:
+            raise AudioError(
+                f"{header.channels} channels of {header.sample_rate} Hz, and at most "
+                f"{MOST_VALUES} samples a second are taken"
+            )
 
     def answer(self, claimed: str | None) -> tuple:
         """Answer a visitor.
@@ -169,7 +231,11 @@ class Page:
         if claimed is None:
             return gradio.skip(), gradio.skip(), gradio.skip()
         try:
-            result = next(self.classifier.classify([claimed], timeline=True))
+            most = self.limits.answer_seconds
+            results = self.classifier.classify([claimed], timeline=True, seconds=most)
+            result = next(results)
+        except OutOfTime as error:
+            return _no_answer(claimed, str(error))
         except Exception:
             logger.exception("a recording was not classified")
             return _no_answer(claimed, "an error of the server's: see its log")

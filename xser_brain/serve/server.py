@@ -1,22 +1,23 @@
 """Serve the page until it is stopped, and leave nothing behind."""
 
 import contextlib
-import ipaddress
 import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+import webbrowser
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from data_prep.errors import UserError
 from xser_brain.inference import Classifier
+from xser_brain.serve.access import is_loopback
 from xser_brain.serve.examples import write_examples
 from xser_brain.serve.limits import Limits
+from xser_brain.serve.quota import MEGABYTE, Quota
 from xser_brain.serve.uploads import Uploads
 
 PORTS = range(7860, 7960)
-MEGABYTE = 2**20  # as Gradio counts them
 
 
 def serve(
@@ -25,6 +26,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     browser: bool = False,
+    names: Sequence[str] = (),
+    passwords: Mapping[str, str] | None = None,
 ) -> None:
     """Serve the page until SIGINT or SIGTERM.
 
@@ -40,6 +43,10 @@ def serve(
         By default the first free one from 7860 on.
     browser : bool
         Whether to open the page.
+    names : sequence of str
+        From ``xser_brain.serve.access.own_names``.
+    passwords : mapping of str to str, optional
+        By user; without, anyone may use it.
 
     Raises
     ------
@@ -48,45 +55,74 @@ def serve(
     """
     port = _free_port(host, port)
     with _stop_signals() as ended, Uploads() as uploads:
-        _prepare(uploads.folder, host)
+        _prepare(uploads.folder)
         try:
-            import gradio
-
-            from xser_brain.serve.page import CSS, FONTS, Page
+            from xser_brain.serve.page import Page
         except ImportError as error:
             raise UserError(
                 f"{error.name} is not installed: pip install 'xser-brain[serve]'"
             ) from error
         examples = write_examples(uploads.root / "examples", classifier.config)
-        blocks = Page(classifier, limits, uploads, examples).build()
-        uploads.keep()
-        try:
-            _, url, _ = blocks.launch(
-                server_name=host,
-                server_port=port,
-                inbrowser=browser,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                enable_monitoring=False,
-                footer_links=[],
-                max_file_size=round(limits.megabytes * MEGABYTE),
-                allowed_paths=[str(uploads.root / "examples")],
-                theme=gradio.themes.Default(**FONTS),
-                css=CSS,
-            )
+        page = Page(classifier, limits, uploads, examples, _quota(limits))
+        with _web_server(page, limits, uploads, host, port, names, passwords):
+            url = f"http://{'localhost' if host == '0.0.0.0' else host}:{port}/"
             print(f"the page is at {url} (stop it with Ctrl-C)", flush=True)
-            if not _is_loopback(host):
-                print(
-                    "anyone who can reach this machine can use it: there is no password",
-                    flush=True,
-                )
+            if not is_loopback(host):
+                print(_who_may_come(passwords), flush=True)
+            if browser:
+                webbrowser.open(url)
             ended.wait()
-        finally:
-            blocks.close(verbose=False)
+
+
+def _web_server(page, limits, uploads, host, port, names, passwords):
+    """Gradio's application behind the gate, ready to be started."""
+    import fastapi
+    import gradio
+
+    from xser_brain.serve.connections import WebServer
+    from xser_brain.serve.gate import Gate
+    from xser_brain.serve.page import CSS, FONTS
+
+    blocks = page.build()
+    uploads.keep()
+    given = uploads.root / "examples"
+    app = gradio.mount_gradio_app(
+        fastapi.FastAPI(openapi_url=None, docs_url=None, redoc_url=None),
+        blocks,
+        "/",
+        show_error=False,
+        max_file_size=round(limits.megabytes * MEGABYTE),
+        allowed_paths=[str(given)],
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        theme=gradio.themes.Default(**FONTS),
+        css=CSS,
+    )
+    folders = (uploads.folder, given)
+    gate = Gate(app, limits, _quota(limits), folders, names, passwords)
+    return WebServer(gate, host, port, limits.idle)
+
+
+def _quota(limits: Limits) -> Quota:
+    return Quota(
+        limits.per_visitor,
+        limits.in_all,
+        limits.megabytes_per_visitor,
+        limits.megabytes_in_all,
+    )
+
+
+def _who_may_come(passwords: Mapping[str, str] | None) -> str:
+    if passwords:
+        return (
+            "anyone who can reach this machine and has a password can use it; what is "
+            "sent, the password too, is not encrypted: put a server with https before it"
+        )
+    return "anyone who can reach this machine can use it: there is no password (see --auth)"
 
 
 @contextlib.contextmanager
@@ -121,7 +157,7 @@ def _free_port(host: str, port: int | None) -> int:
     ) from reason
 
 
-def _prepare(folder: Path, host: str) -> None:
+def _prepare(folder: Path) -> None:
     """What Gradio reads when it is imported: it keeps here, and calls nobody."""
     os.environ.update(
         GRADIO_TEMP_DIR=str(folder),
@@ -129,15 +165,3 @@ def _prepare(folder: Path, host: str) -> None:
         GRADIO_RUN_HISTORY="False",
         HF_HUB_OFFLINE="1",
     )
-    # So that Gradio finds its own server where there is a proxy.
-    for name in ("NO_PROXY", "no_proxy"):
-        os.environ[name] = ",".join(filter(None, [os.environ.get(name), host]))
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

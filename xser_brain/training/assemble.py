@@ -1,7 +1,6 @@
 """From a plan and a recipe's objects to the Brain that trains."""
 
 import torch
-from speechbrain.dataio.sampler import DistributedSamplerWrapper
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
 
@@ -88,8 +87,8 @@ def build_modules(spec: Spec, plan: Plan, encoder: Encoder) -> dict:
     return {"head": head, "classifier": classifier, "objectives": objectives}
 
 
-def build_sampler(spec: Spec, plan: Plan, accumulated: int):
-    """The system's batch sampler; under DDP each process takes its share.
+def build_sampler(spec: Spec, plan: Plan, accumulated: int) -> Batches:
+    """The system's batch sampler; of each batch every process takes its share.
 
     It gives the batches of as many optimiser steps as are between two validations.
 
@@ -104,28 +103,23 @@ def build_sampler(spec: Spec, plan: Plan, accumulated: int):
 
     Returns
     -------
-    Batches or DistributedSamplerWrapper
+    Batches
 
     Raises
     ------
     UserError
         If what it makes is no sampler.
     """
-    processes = (
-        torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    )
     make = spec.system.sampler
     make = make if callable(make) else spec.training["samplers"][make]
-    batches = int(spec.training["validate_every"]) * processes * accumulated
+    batches = int(spec.training["validate_every"]) * accumulated
     sampler = make(plan.train, batches=batches, seed=spec.seed)
     if not isinstance(sampler, Batches):
         raise UserError(
             f"system {spec.system.name}: its sampler is a {type(sampler).__name__}: "
             "subclass xser_brain.data.sampling.Batches, which resumes"
         )
-    return (
-        DistributedSamplerWrapper(sampler, shuffle=False) if processes > 1 else sampler
-    )
+    return sampler
 
 
 def build_brain(

@@ -9,8 +9,10 @@ from pathlib import Path
 from data_prep.errors import UserError
 from data_prep.locks import ALONE, AT_ONCE, Lock
 from data_prep.manifest import write_atomic
+from xser_brain.artefacts import IDENTITY, RUN, find_file, read_identity, read_run
 
 CLAIM_SECONDS = 30
+LATER = ("seed", "processes")  # keys that earlier versions did not write
 
 
 def claim(folder: Path) -> Lock:
@@ -79,16 +81,27 @@ def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
     """
     if overwrite and folder.exists():
         shutil.rmtree(folder)
-    path = folder / "identity.json"
+    path = folder / IDENTITY
+    _refuse_links(folder)
     if path.exists():
-        before = json.loads(path.read_text(encoding="utf-8"))
-        if before != identity:
+        before = _known(folder, identity)
+        if before != identity and not is_finished(folder, identity):
             raise UserError(
                 f"{folder} holds a run with other settings ({_difference(before, identity)}"
                 "): pass --overwrite=True to replace it, or --results=DIR to keep both"
             )
         return
     write_atomic(path, json.dumps(identity, indent=1).encode())
+
+
+def _known(folder: Path, identity: Mapping) -> dict:
+    """What a folder's run was begun with; earlier versions wrote down less."""
+    before = read_identity(folder)
+    if before is None:
+        raise UserError(f"{folder} holds no {IDENTITY}")
+    if "seed" not in before and (folder / RUN).exists():
+        before["seed"] = read_run(folder).get("seed", identity["seed"])
+    return {**{key: identity[key] for key in LATER}, **before}
 
 
 def is_finished(folder: Path, identity: Mapping) -> bool:
@@ -106,16 +119,25 @@ def is_finished(folder: Path, identity: Mapping) -> bool:
     bool
     """
     try:
-        kept = json.loads((folder / "identity.json").read_text(encoding="utf-8"))
-        json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        before = _known(folder, identity)
+        read_run(folder)
+    except UserError:
         return False
-    return kept == identity
+    # However many processes it took, it is done.
+    return {**before, "processes": identity["processes"]} == identity
+
+
+def _refuse_links(folder: Path) -> None:
+    """Of a folder that a stranger began: logs would be written to what links lead to."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            find_file(folder, path.relative_to(folder).as_posix())
 
 
 def _difference(before: dict, now: Mapping) -> str:
-    if before.get("options") != now["options"]:
-        return f"then {before.get('options')}, now {now['options']}"
+    for key in ("options", "seed", "processes"):
+        if before.get(key) != now[key]:
+            return f"then {key} {before.get(key)}, now {now[key]}"
     if before["hparams"] == now["hparams"]:
         return "the corpora or their splits changed"
     old, new = before["hparams"], now["hparams"]

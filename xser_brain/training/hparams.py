@@ -31,7 +31,15 @@ from ruamel.yaml.error import YAMLError
 
 from data_prep.errors import UserError
 from xser_brain.protocol.system import System
-from xser_brain.recipes import find_piece, folder, pieces_beside
+from xser_brain.recipes import (
+    find_piece,
+    folder,
+    full_path,
+    is_file,
+    is_own,
+    pieces_beside,
+)
+from xser_brain.yaml_text import read_yaml
 
 INCLUDE = "!include:"
 DEMO_PIECE = Path("../../common/demo.yaml")
@@ -42,19 +50,10 @@ BLOCKS = ("run", "training", "objectives", "model", "adapt", "system")
 
 
 def _read(path: Path) -> CommentedMap:
-    try:
-        tree = ruamel.yaml.YAML().load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"no recipe {path}: pass the path of a YAML file, or one that `xser recipes "
-            "list` shows"
-        ) from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is not sound YAML: {reason}") from error
-    if not isinstance(tree, CommentedMap):
-        raise UserError(f"{path} holds no `key: value` lines: is it a recipe?")
-    return tree
+    mend = "pass the path of a YAML file, or one that `xser recipes list` shows"
+    if not is_file(path):
+        raise UserError(f"no recipe {path}: {mend}")
+    return read_yaml(path, "a recipe", mend)
 
 
 def _tag(node: object) -> str:
@@ -64,7 +63,7 @@ def _tag(node: object) -> str:
 
 def _located(recipe: Path, name: str | Path) -> Path:
     """A path in a recipe: from its folder, or of the installed recipes."""
-    return find_piece((recipe.parent / name).resolve())
+    return find_piece(full_path(name, recipe.parent))
 
 
 def _included_path(node: object, tree: Mapping, recipe: Path) -> Path | None:
@@ -75,10 +74,10 @@ def _included_path(node: object, tree: Mapping, recipe: Path) -> Path | None:
     key = "".join(re.findall(r"\$(\w+)", pattern))
     value = str(tree.get(key))
     if key and is_file_name(value):
-        path = Path(value).expanduser().resolve()
+        path = full_path(value)
     else:
         path = _located(recipe, pattern.replace(f"${key}", value))
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(
             f"{recipe}: no piece {path}"
             + (
@@ -106,15 +105,15 @@ def system_path(name: str, recipe: Path | None = None) -> Path:
     one.
     """
     if is_file_name(name):
-        path = Path(name).expanduser().resolve()
-        if not path.is_file():
+        path = full_path(name)
+        if not is_file(path):
             raise UserError(f"no system {path}: pass the path of a YAML file")
         return path
     if recipe is None:
         path = folder() / "common/systems" / f"{name}.yaml"
     else:
         path = _located(recipe, SYSTEMS / f"{name}.yaml")
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(
             f"unknown system {name!r}: use one of {_there(path)}, or the path of a YAML "
             "file of your own, as mysystem.yaml"
@@ -155,7 +154,7 @@ def _localise(node: object, block: str, keys: Mapping, folder: Path) -> None:
         if tag in ("!ref", "!copy"):
             scalar.value = re.sub(r"<(\w+)", local, scalar.value)
         elif tag.startswith(INCLUDE):
-            path = (folder / tag.removeprefix(INCLUDE)).resolve()
+            path = full_path(tag.removeprefix(INCLUDE), folder)
             scalar.yaml_set_ctag(ruamel.yaml.tag.Tag(suffix=f"{INCLUDE}{path}"))
 
 
@@ -211,12 +210,26 @@ class Composed:
     ---------
     tree : CommentedMap
         References not yet resolved.
-    folders : list of Path
-        Of the recipe and of pieces of one's own: Python files there may be named.
+    files : list of Path
+        The recipe and the pieces that it includes.
     """
 
     tree: CommentedMap
-    folders: list[Path]
+    files: list[Path]
+
+    @property
+    def folders(self) -> list[Path]:
+        """Of the recipe and its pieces: Python files there may be named."""
+        return [path.parent for path in self.files]
+
+    def foreign(self) -> list[Path]:
+        """What is none of the package's recipes and pieces, and so unknown code."""
+        tags = (_tag(scalar) for scalar in _scalars(self.tree))
+        inner = [
+            Path(tag.removeprefix(INCLUDE)) for tag in tags if tag.startswith(INCLUDE)
+        ]
+        files = dict.fromkeys([*self.files, *inner])
+        return [path for path in files if not is_own(path)]
 
     def modules(self) -> list[str]:
         """The packages and modules whose classes are named, sorted."""
@@ -263,14 +276,14 @@ def compose(
     """
     recipe, given = Path(recipe), dict(overrides or {})
     overrides = _demo(recipe, given)
-    tree, folders = _read(recipe), [recipe.resolve().parent]
+    tree, files = _read(recipe), [recipe.resolve()]
     for key in [k for k in overrides if k in tree and not _is_block(tree[k])]:
         tree[key] = overrides.pop(key)
     for block, node in tree.items():
         path = _included_path(node, tree, recipe)
         if path:
             tree[block] = _include(path, block, node)
-            folders.append(path.parent)
+            files.append(path)
     if is_file_name(str(tree.get("encoder"))):
         tree["encoder"] = Path(str(tree["encoder"])).stem
     if system is not None:
@@ -284,14 +297,14 @@ def compose(
         path = system_path(str(name), recipe)
         tree["run"]["system"] = path.stem
         tree["system"] = _include(path, "system", tree.get("system"))
-        folders.append(path.parent)
+        files.append(path)
     _refuse_unknown(tree, recipe)
     seen: dict[str, str] = {}
     for key, value in overrides.items():
         where = _override(tree, str(key), value, recipe)
         if key in given and seen.setdefault(where, key) != key:
             raise _twice(seen[where], key)
-    return Composed(tree, folders)
+    return Composed(tree, files)
 
 
 def _twice(one: str, other: str) -> UserError:
@@ -364,9 +377,10 @@ def _refuse_unknown(tree: Mapping, recipe: Path) -> None:
     """Refuse a key of a recipe that nothing would ever read."""
     text = recipe.read_text(encoding="utf-8")
     for key, node in tree.items():
+        name = re.escape(str(key))
         others = _scalars({name: tree[name] for name in tree if name != key})
         texts = [text, *(str(scalar.value) for scalar in others)]
-        used = re.search(rf"<{key}[>\[]|\${key}\b", "\n".join(texts))
+        used = re.search(rf"<{name}[>\[]|\${name}\b", "\n".join(texts))
         if key in (*KEYS, *BLOCKS) or used:
             continue
         own = _is_block(node) or _tag(node)

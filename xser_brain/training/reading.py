@@ -110,6 +110,21 @@ class Reader:
         """Seconds of a longer utterance in what is cached; 0 for all."""
         return self.crop if training and self.kind == "prefix" else 0.0
 
+    def workers(self, asked: int) -> int:
+        """Processes that read ahead: none for what is in memory, or drawn by chance.
+
+        Arguments
+        ---------
+        asked : int
+            ``num_workers``.
+
+        Returns
+        -------
+        int
+        """
+        drawn = self.cache is not None and self.transform is not None
+        return 0 if self.kind == "pooled" or drawn else asked
+
     def open(
         self,
         rows: Sequence[Row],
@@ -141,10 +156,9 @@ class Reader:
         """
         transform = self.transform if augmented else None
         if self.cache is None:
-            read = (
-                Transformed(self.waveforms, transform) if transform else self.waveforms
-            )
-            return Utterances(rows, read, labels, self.crop if training else 0.0)
+            change = Changed(transform) if transform else None
+            crop = self.crop if training else 0.0
+            return Utterances(rows, self.waveforms, labels, crop, change=change)
         crop = self._crop(training)
         views = [self.cache.features(rows, crop)]
         if transform:
@@ -163,24 +177,23 @@ class Reader:
         return Utterances(rows, read, labels, prefixes=self.kind == "prefix")
 
 
-class Transformed:
-    """Waveforms changed anew each time they are read.
+class Changed:
+    """Waveforms changed anew each time they are heard.
 
     Arguments
     ---------
-    read : callable
-        ``Row -> (samples,) numpy.ndarray``.
     transform : WaveformTransform
         What changes them.
     """
 
-    def __init__(self, read, transform: WaveformTransform):
-        self.read, self.transform = read, transform
+    def __init__(self, transform: WaveformTransform):
+        self.transform = transform
 
-    def __call__(self, row: Row) -> np.ndarray:
+    def __call__(self, waveform: torch.Tensor) -> torch.Tensor:
         """Samples of an utterance, changed."""
         seed = int(torch.randint(2**63 - 1, ()))
-        return self.transform(self.read(row), np.random.default_rng(seed))
+        changed = self.transform(waveform.numpy(), np.random.default_rng(seed))
+        return torch.from_numpy(changed)
 
 
 def _cached_kind(choice: str, encoder) -> str | None:

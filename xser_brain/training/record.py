@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from data_prep.manifest import Row, write_atomic
+from xser_brain.artefacts import PREDICTIONS, RUN, read_run
 from xser_brain.brain import XSERBrain, unwrapped
 from xser_brain.evaluation import embeddings
 from xser_brain.evaluation.summary import in_words, summarise
@@ -24,7 +25,6 @@ from xser_brain.reports.confusion import draw_confusion
 from xser_brain.training.spec import Spec, hparams_sha256
 
 SCHEMA = 1
-PREDICTIONS = "predictions.csv"
 PACKAGES = ("xser-brain", "torch", "speechbrain", "transformers")
 
 
@@ -108,6 +108,7 @@ def write(
         "purpose": spec.settings["purpose"],
         "hparams_sha256": hparams_sha256(spec.text),
         "options": identity["options"],
+        "processes": identity["processes"],
         "protocol_sha256": identity["protocol"],
         **spent,
         "manifest_sha256": plan.manifests,
@@ -123,6 +124,7 @@ def write(
         "target_test": target_test,
         "target_all": target_all,
         "layer_weights": unwrapped(brain.modules.head).weights(),
+        "steps_left_out": brain.left_out,
         "trainable_parameters": sum(
             p.numel() for p in brain.modules.parameters() if p.requires_grad
         ),
@@ -136,7 +138,7 @@ def write(
     model = collect(encoder, brain.modules, temperature, predicted.get("train"))
     export(folder / "model", model, spec.settings["whole"], record)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(folder / "run.json", text.encode())
+    write_atomic(folder / RUN, text.encode())
 
 
 def write_predictions(
@@ -210,12 +212,14 @@ def announce(folder: Path) -> None:
     folder : Path
         The run's.
     """
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    record = read_run(folder)
     lines = [
         f"{record['setting']['target']} never heard in training"
         if record["zero_shot"]
         else f"{record['setting']['target']} heard in training: not zero-shot"
     ]
+    if record["purpose"] == "debug":
+        lines.append("of a few batches, to debug: these figures are no result")
     if record["standin"]:
         lines.append("synthetic stand-ins: these figures say nothing about real speech")
     for name, title in (("target_test", "test part"), ("target_all", "whole corpus")):

@@ -14,11 +14,12 @@ from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_o
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from xser_brain import parallel
 from xser_brain.brain import XSERBrain
 from xser_brain.data.batches import by_duration, loader
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
-from xser_brain.training import assemble, folder, record
+from xser_brain.training import assemble, folder, options, record
 from xser_brain.training.reading import Reader
 from xser_brain.training.spec import Spec, describe
 
@@ -65,6 +66,9 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
     Path
         The run's folder.
     """
+    run_opts = options.settle(run_opts)
+    if run_opts["debug"]:
+        spec = spec.debugging()
     ddp_init_group(run_opts)
     folder.require_writable(spec.results)
     run_on_main(spec.prepare)
@@ -95,6 +99,7 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
             record.write(spec, plan, identity, brain, encoder, facts, outputs, spent)
     if if_main_process():
         record.announce(spec.folder)
+    parallel.leave()
     return spec.folder
 
 
@@ -111,8 +116,18 @@ def _open(spec: Spec, run_opts: Mapping) -> None:
     sb.utils.seed.seed_everything(spec.seed, verbose=False)
 
 
-def _workers(spec: Spec, reader: Reader) -> int:
-    return 0 if reader.kind == "pooled" else int(spec.training["num_workers"])
+def _require_trained(brain: XSERBrain, spec: Spec) -> None:
+    """Refuse to test what is not trained to its end: it would pass for the result."""
+    latest = brain.checkpointer.find_checkpoint()
+    if latest is None:
+        raise UserError(f"{spec.folder} holds no trained model: leave --test_only out")
+    steps = int(spec.training["steps"])
+    if not latest.meta.get("ended", latest.meta["step"] >= steps):
+        raise UserError(
+            f"{spec.folder}: training stopped after {latest.meta['step']} of {steps} "
+            "steps: leave --test_only out, and it goes on"
+        )
+    brain.test_only = False  # all it has to do is to see that it has ended
 
 
 def train(
@@ -138,18 +153,21 @@ def train(
     accumulated = run_opts["grad_accumulation_factor"]
     sampler = assemble.build_sampler(spec, plan, accumulated)
     brain.train_sampler = sampler
-    brain.checkpointer.add_recoverable("sampler", getattr(sampler, "sampler", sampler))
+    brain.checkpointer.add_recoverable("sampler", sampler)
     brain.checkpointer.clean()
-    if run_opts["test_only"] and not brain.checkpointer.list_checkpoints():
-        raise UserError(f"{spec.folder} holds no trained model: leave --test_only out")
+    brain.checkpointer.set_damaged_aside()
+    if run_opts["test_only"]:
+        _require_trained(brain, spec)
     trained_on = plan.setting.trained_on(plan.system.trains_on)
     logger.info("training on %s", ", ".join(trained_on))
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
-    workers = _workers(spec, reader)
+    workers = reader.workers(int(spec.training["num_workers"]))
+    train_loader = loader(train_set, sampler, workers)
+    brain.checkpointer.add_recoverable("dataloader", train_loader)
     brain.fit(
         brain.hparams.epoch_counter,
-        loader(train_set, sampler, workers),
-        loader(valid_set, batches, workers),
+        train_loader,
+        loader(valid_set, parallel.dealt(batches), workers),
     )
 
 
@@ -174,6 +192,7 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
         if rows:
             dataset = reader.open(rows, labels, training=part == "train")
             batches = by_duration(rows, int(spec.training["batch_size"]))
-            workers = _workers(spec, reader)
+            batches = parallel.dealt(batches)
+            workers = reader.workers(int(spec.training["num_workers"]))
             outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
     return outputs

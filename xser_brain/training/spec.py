@@ -4,19 +4,22 @@ import copy
 import hashlib
 import importlib.util
 import json
+import logging
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import ruamel.yaml
 from ruamel.yaml.comments import CommentedSeq
 from speechbrain.utils.seed import seed_everything
+from torch.distributed import get_world_size, is_initialized
 
 from data_prep import corpus, exchange, prepare, splits, standin
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.data.augmentation import EmbeddingTransform, WaveformTransform
 from xser_brain.evaluation.metrics import Metric
 from xser_brain.evaluation.summary import check_metrics
@@ -24,17 +27,12 @@ from xser_brain.numbers import number
 from xser_brain.objectives import Objective, Objectives
 from xser_brain.protocol import LabelSet, Plan, Setting, System, make_plan
 from xser_brain.training import hparams as hparams_module
+from xser_brain.training import options
 from xser_brain.training.selection import selection_of
 
-# Run options of SpeechBrain that decide on a result.
-DECISIVE_OPTIONS = (
-    "precision",
-    "eval_precision",
-    "grad_accumulation_factor",
-    "max_grad_norm",
-    "debug",
-)
+logger = logging.getLogger(__name__)
 PURPOSES = ("result", "tuning")
+DEBUG = "debug"  # the purpose, and the folder, of runs with --debug
 # The seed is told apart; where things lie and how fast they come changes no result.
 NOT_HASHED = (
     "seed",
@@ -295,14 +293,14 @@ class Spec:
         ).with_audio()
 
     def identity(self, plan: Plan, run_opts: Mapping) -> dict:
-        """All that decides on a run's result but its seed.
+        """All that decides on a run's result.
 
         Arguments
         ---------
         plan : Plan
             From ``plan``.
         run_opts : mapping
-            SpeechBrain's run options.
+            SpeechBrain's run options, from ``options.settle``.
 
         Returns
         -------
@@ -311,8 +309,21 @@ class Spec:
         return {
             "hparams": {**decisive_values(self.text), **self._own_code()},
             "protocol": plan.sha256(),
-            "options": {name: run_opts[name] for name in DECISIVE_OPTIONS},
+            "options": {name: run_opts[name] for name in options.DECISIVE},
+            "seed": self.seed,
+            "processes": get_world_size() if is_initialized() else 1,
         }
+
+    def debugging(self) -> "Spec":
+        """The same in a folder of its own: what debugging gives is no result."""
+        run = {
+            **self.settings,
+            "results": self.results / DEBUG,
+            "manifests": _manifest_folder(self.settings),
+            "features": self.settings["features"] or self.results / "features",
+            "purpose": DEBUG,
+        }
+        return replace(self, hparams={**self.hparams, "run": run})
 
     def _own_code(self) -> dict[str, str]:
         """Hashes of the Python files of one's own that define what is trained."""
@@ -357,6 +368,7 @@ def describe(
     """
     system = copy.deepcopy(system)  # training changes what it is made of
     composed = hparams_module.compose(recipe, overrides, system)
+    _name_foreign(tuple(composed.foreign()))
     _require_blocks(recipe, composed.tree)
     _find_modules_of(composed)
     text = composed.text()
@@ -374,6 +386,18 @@ def describe(
     spec = Spec(text, hparams, settle(hparams), system)
     check_metrics(spec.metrics, len(spec.label_set.names))
     return spec
+
+
+@cache
+def _name_foreign(files: tuple[Path, ...]) -> None:
+    """Say once, before anything runs, whose code it is that runs."""
+    if files:
+        names = ", ".join(printable(path) for path in files)
+        logger.warning(
+            "not of the installed recipes, and recipes are programs, which may do what "
+            "you may: %s",
+            names,
+        )
 
 
 def _find_modules_of(composed: hparams_module.Composed) -> None:

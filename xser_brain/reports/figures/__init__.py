@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from data_prep.errors import UserError
+from xser_brain.artefacts import part_of_path
 from xser_brain.evaluation import embeddings
 from xser_brain.reports.figures.curves import draw_curves
 from xser_brain.reports.figures.inside import draw_layer_weights, draw_probes
@@ -56,7 +57,7 @@ def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path
     for group in group_runs(runs):
         encoder = group.encoder + (STANDINS if group.standin else "")
         of_encoder.setdefault(encoder, []).append(group)
-        folder = Path(out) / group.setting.name / encoder
+        folder = Path(out) / part_of_path(group.setting.name) / part_of_path(encoder)
         if folder / "confusion" in jobs:
             raise UserError(
                 f"two settings are called {group.setting.name}, with other non-target "

@@ -1,5 +1,6 @@
 """Learning curves, from SpeechBrain's train_log.txt."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from data_prep.outside import read_bytes
+from xser_brain.artefacts import find_file
 from xser_brain.reports.figures.style import (
     COLUMN,
     DARK,
@@ -47,13 +50,14 @@ def read_train_log(path: Path) -> Log:
     if not path.is_file():
         return {}
     log = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    data = read_bytes(find_file(path.parent, path.name), "the log of a run")
+    for line in data.decode("utf-8", "replace").splitlines():
         found = re.findall(r"(\w[\w ]*): ([^\s,]+)", line)
         try:
             values = {name: float(number) for name, number in found}
         except ValueError:
             continue  # a killed run leaves half a line
-        if "step" in values:
+        if math.isfinite(values.get("step", math.nan)):
             log[int(values.pop("step"))] = values
     return log
 
@@ -180,7 +184,7 @@ def _draw(axes: Axes, logs: Sequence[Log], name: str, colour: str, dashes) -> bo
 
 def _mark(axes: Axes, step: int, log: Log) -> None:
     """A circle at the checkpoint that was chosen."""
-    if step in log:
+    if "valid uar" in log.get(step, ()):
         axes.plot(
             step, log[step]["valid uar"], marker="o", markersize=4, color="white",
             markeredgecolor="black", label="chosen", zorder=3,

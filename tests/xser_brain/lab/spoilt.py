@@ -1,0 +1,20 @@
+"""Objectives that go wrong at the eighth step."""
+
+from xser_brain.objectives import Objective
+
+
+class Spoilt(Objective):
+    """What is asked for, from the eighth step of twelve on."""
+
+    def __init__(self, how, **options):
+        super().__init__(**options)
+        self.how = how
+
+    def forward(self, heard, progress):
+        """Fine, not a number, infinite, or with a gradient that is none."""
+        value = heard.embeddings.mean() * 0
+        if progress * 12 < 7:
+            return value
+        if self.how == "gradient":
+            return (heard.embeddings * 0).sum().sqrt()
+        return value + float(self.how)
