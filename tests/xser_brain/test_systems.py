@@ -62,7 +62,7 @@ def states(run: Path) -> dict:
     return {
         path.stem: torch.load(path, weights_only=True)
         for path in last.glob("*.ckpt")
-        if path.stem not in ("counter", "brain", "sampler", "dataloader-TRAIN")
+        if path.stem not in ("counter", "brain", "sampler", "dataloader")
     }
 
 
