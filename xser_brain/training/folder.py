@@ -11,7 +11,7 @@ from data_prep.locks import ALONE, AT_ONCE, Lock
 from data_prep.manifest import write_atomic
 
 CLAIM_SECONDS = 30
-LATER = ("seed", "processes")  # keys that earlier versions did not write
+LATER = ("seed", "processes", "audio")  # keys that earlier versions did not write
 IDENTITY, RECORD = "identity.json", "run.json"
 
 
@@ -130,7 +130,11 @@ def _difference(before: dict, now: Mapping) -> str:
         if before.get(key) != now[key]:
             return f"then {key} {before.get(key)}, now {now[key]}"
     if before["hparams"] == now["hparams"]:
-        return "the corpora or their splits changed"
+        if before["protocol"] != now["protocol"]:
+            return "the corpora or their splits changed"
+        then = before["audio"]
+        changed = [key for key in now["audio"] if then.get(key) != now["audio"][key]]
+        return f"the recordings of {', '.join(changed)} changed since"
     old, new = before["hparams"], now["hparams"]
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
 
