@@ -163,11 +163,9 @@ def train(
     logger.info("training on %s", ", ".join(trained_on))
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
     workers = reader.workers(int(spec.training["num_workers"]))
-    train_loader = loader(train_set, sampler, workers)
-    brain.checkpointer.add_recoverable("dataloader", train_loader)
     brain.fit(
         brain.hparams.epoch_counter,
-        train_loader,
+        loader(train_set, sampler, workers),
         loader(valid_set, batches, workers),
     )
 
