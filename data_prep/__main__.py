@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import difflib
 import logging
 import sys
 from collections.abc import Callable, Iterable
@@ -122,6 +123,7 @@ def _prepare(args: argparse.Namespace) -> None:
             args.splits,
             args.decode,
             not args.no_merge,
+            args.allow_incomplete,
         )
 
     if args.all:
@@ -135,6 +137,7 @@ def _prepare_all(data_root: Path, run: Callable[[corpus.Corpus], Path]) -> None:
     """Prepare what is there; a mistake in one corpus does not stop the others."""
     _warn()
     there = [c for c in corpus.registry().values() if c.locate(data_root).is_dir()]
+    _warn_of_others(data_root, {c.locate(data_root) for c in there})
     if not there:
         raise UserError(
             f"{data_root} holds no corpus: each should lie there in a folder of its name, "
@@ -159,8 +162,20 @@ def _prepare_all(data_root: Path, run: Callable[[corpus.Corpus], Path]) -> None:
         )
 
 
+def _warn_of_others(data_root: Path, known: set[Path]) -> None:
+    """Name the folders that are passed over, and what they come nearest to."""
+    names = {corpus.plain(c.folder or c.name): c for c in corpus.registry().values()}
+    for folder in corpus.folders(data_root):
+        if folder in known or folder.name.startswith("."):
+            continue
+        near = difflib.get_close_matches(corpus.plain(folder.name), names, n=1)
+        hint = f": if it is {names[near[0]].title}, rename it {near[0]}" if near else ""
+        logger.warning("passed over %s, which is no corpus' name%s", folder, hint)
+
+
 def _check(args: argparse.Namespace) -> None:
     from data_prep import audio, check, prepare
+    from data_prep.standin import is_standin
 
     item = corpus.get(args.corpus)
     folder = _folder(args, item)
@@ -179,7 +194,11 @@ def _check(args: argparse.Namespace) -> None:
         _show(check.expectation(item, folder, missing))
     counts = list(check.table(item, utterances, headers))
     _show(counts)
-    if any(line.endswith(check.DIFFERS) for line in counts):
+    heard = [found for found in utterances if found.id in headers]
+    twins = _show(check.twins(item, folder, heard, args.verbose))
+    differs = any(line.endswith(check.DIFFERS) for line in counts)
+    standin = is_standin(folder)
+    if differs and not standin:
         print("counts differ: the copy is incomplete, or of another edition")
     if bad:
         raise UserError(
@@ -189,6 +208,15 @@ def _check(args: argparse.Namespace) -> None:
     print(f"{folder}: all {len(headers)} files decode")
     if todo:
         raise UserError(f"{todo} line(s) of {item.name} are to do (listed above)")
+    if twins:
+        raise UserError(
+            f"{folder}: recordings are there twice (listed above): remove one of each"
+        )
+    if differs and not standin:
+        raise UserError(
+            f"{folder}: not what {item.name} is declared to be (see above): get the rest, "
+            "or go on with what is there"
+        )
 
 
 def _show(lines: Iterable[str]) -> int:
@@ -315,6 +343,12 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="count no further label as one of the four emotions (IEMOCAP: excited as "
         "happy)",
+    )
+    sub.add_argument(
+        "--allow_incomplete",
+        action="store_true",
+        help="also take a copy that lacks one of the four emotions, or more than a tenth "
+        "of the declared utterances",
     )
 
     sub = add(

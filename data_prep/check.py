@@ -8,8 +8,10 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from data_prep import hashes, splits
 from data_prep.audio import Header
 from data_prep.corpus import Corpus, Rejected, Utterance
+from data_prep.errors import UserError
 from data_prep.vocabulary import WIDE
 
 SHOWN = 5  # of what repeats itself
@@ -185,6 +187,42 @@ def table(
 def _line(name: str, *values: object, differs: bool) -> str:
     cells = "".join(f"{value:>10}" for value in values)
     return f"{name:16}{cells}" + DIFFERS * differs
+
+
+def twins(
+    corpus: Corpus, folder: Path, utterances: list[Utterance], verbose: bool = False
+) -> Iterator[str]:
+    """Name recordings that are there twice, under two names, emotions or splits.
+
+    Arguments
+    ---------
+    corpus : Corpus
+        Its declaration.
+    folder : Path
+        Where it lies.
+    utterances : list of Utterance
+        Those that can be heard.
+    verbose : bool
+        Whether to name all of them.
+
+    Returns
+    -------
+    iterator of str
+        Lines.
+    """
+    paths = [f"{folder}/{item.path}" for item in utterances]
+    found = hashes.AudioHashes().of(paths, f"{corpus.name}, hashes")
+    try:
+        assignment = splits.split(utterances, corpus, corpus.default_splits)
+    except UserError:  # too little is there to be split
+        assignment = {}
+    yield from hashes.twins(
+        (
+            (found[path].samples, item.path, item.emotion, assignment.get(item.id, ""))
+            for path, item in zip(paths, utterances, strict=True)
+        ),
+        None if verbose else hashes.SHOWN,
+    )
 
 
 def unfinished(corpus: Corpus) -> Iterator[str]:

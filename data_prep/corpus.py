@@ -224,8 +224,34 @@ class Corpus:
         return {emotion: counts[emotion] for emotion in EMOTIONS if emotion in counts}
 
     def locate(self, data_root: Path) -> Path:
-        """The corpus' folder below ``data_root``."""
-        return Path(data_root) / (self.folder or self.name)
+        """The corpus' folder below ``data_root``, however its name is written there.
+
+        Arguments
+        ---------
+        data_root : Path
+            What holds one folder per corpus.
+
+        Returns
+        -------
+        Path
+            Of another case or punctuation (``EMO-DB``, ``Urdu``) only if there is none
+            of the very name.
+
+        Raises
+        ------
+        UserError
+            If several could be meant.
+        """
+        name = self.folder or self.name
+        exact = Path(data_root) / name
+        if exact.is_dir():
+            return exact
+        alike = [path for path in folders(data_root) if plain(path.name) == plain(name)]
+        if len(alike) > 1:
+            raise UserError(
+                f"{' and '.join(map(str, alike))} could both be {self.title}: rename one"
+            )
+        return alike[0] if alike else exact
 
     @property
     def access(self) -> str:
@@ -250,6 +276,25 @@ class Corpus:
     def default_splits(self) -> str:
         """The paper's split, else whole speakers, else the official parts, else none."""
         return self.policies[0]
+
+
+def folders(data_root: Path) -> list[Path]:
+    """The folders below one, by name; none if it cannot be read."""
+    try:
+        return sorted(path for path in Path(data_root).iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def plain(name: str) -> str:
+    """A folder's name without case and punctuation.
+
+    Example
+    -------
+    >>> plain("EMO-DB")
+    'emodb'
+    """
+    return "".join(filter(str.isalnum, name.casefold()))
 
 
 def registry() -> dict[str, Corpus]:

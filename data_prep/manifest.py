@@ -26,7 +26,7 @@ from data_prep.vocabulary import EMOTIONS, WIDE
 
 SPLITS = ("train", "valid", "test")
 DATA_ROOT = "$data_root"
-SCHEMA = 2
+SCHEMA = 3
 # A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
 NOT_UTF8 = "surrogateescape"
 # Halves of characters, which no text can hold but those that stand for such bytes.
@@ -72,6 +72,9 @@ class Row:
         The native emotion as a label of ``vocabulary.WIDE``.
     arousal, valence, dominance : str
         On the corpus' own scale; empty where it does not say.
+    audio_sha256 : str
+        Of the samples, so that a copy under another name is known; empty where there
+        are none, or in manifests of earlier versions.
 
     Example
     -------
@@ -99,6 +102,7 @@ class Row:
     arousal: str = ""
     valence: str = ""
     dominance: str = ""
+    audio_sha256: str = ""
 
     def path(self, data_root):
         """Where the audio lies when the corpora lie below ``data_root``."""
@@ -294,10 +298,10 @@ def _rows(header: list[str], lines: Iterable[list[str]]) -> Iterator[Row]:
             raise ValueError(f"a duration of {duration} s")
         if rate not in rates:
             rates[rate] = int(rate)
-        text, rest[TEXT] = rest[TEXT], ""
+        text, rest[TEXT], digest = rest[TEXT], "", rest.pop()
         rest = [shared.setdefault(value, value) for value in rest]
         rest[TEXT] = text
-        yield Row(ID, duration, wav, rates[rate], *rest)
+        yield Row(ID, duration, wav, rates[rate], *rest, digest)
 
 
 def read_sidecar(path: Path) -> dict:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep import __version__, audio, manifest, media, splits
+from data_prep import __version__, audio, completeness, manifest, media, splits
 from data_prep.corpus import MEND, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
+from data_prep.hashes import AudioHashes
 from data_prep.locks import ALONE, Lock
 from data_prep.outside import is_below
 from data_prep.standin import is_standin
@@ -102,13 +103,13 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _state(path: Path) -> tuple[int, int] | None:
-    """Size and date of a file, or None if there is none."""
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Size and dates of a file, or None if there is none; the last cannot be set back."""
     try:
         stat = os.stat(path)
     except (OSError, ValueError):
         return None
-    return stat.st_size, stat.st_mtime_ns
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def _root(folder: Path) -> str:
@@ -193,6 +194,7 @@ def prepare(
     policy: str | None = None,
     decode: bool = False,
     merge: bool = True,
+    allow_incomplete: bool = True,
 ) -> Path:
     """Write a corpus' manifest, unless it stands already and nothing has changed.
 
@@ -212,6 +214,9 @@ def prepare(
     merge : bool
         Whether to count a further label as one of the four emotions where the field
         does so with this corpus.
+    allow_incomplete : bool
+        Whether a copy is taken that lacks an emotion or more than a tenth of the
+        declared utterances; that it does is said in any case.
 
     Returns
     -------
@@ -221,7 +226,8 @@ def prepare(
     Raises
     ------
     UserError
-        If the folder does not hold the corpus, or the manifest cannot be written.
+        If the folder does not hold the corpus, or not enough of it, or the manifest
+        cannot be written.
     """
     folder, path = Path(folder), Path(save_folder) / f"{corpus.name}.csv"
     corpus = corpus if merge else replace(corpus, merge={})
@@ -245,8 +251,29 @@ def prepare(
                 assignment,
                 options,
                 fingerprint,
+                allow_incomplete,
             )
+        _tell_incomplete(
+            corpus.name, manifest.read_sidecar(path).get("census", {}), allow_incomplete
+        )
     return path
+
+
+def _tell_incomplete(name: str, census: dict, allowed: bool) -> None:
+    """Say wherever a copy is used how it differs; refuse it if too much is missing."""
+    lacks = completeness.lacking(census)
+    if lacks and not allowed:
+        raise UserError(
+            f"{name} is incomplete, it lacks {lacks}: get the rest, or pass "
+            "--allow_incomplete to go on without"
+        )
+    differs = completeness.differences(census)
+    if differs:
+        logger.warning(
+            "%s: not what is declared: %s: an incomplete copy, or another edition",
+            name,
+            differs,
+        )
 
 
 def _write(
@@ -258,6 +285,7 @@ def _write(
     assignment: dict[str, str],
     options: dict,
     fingerprint: str,
+    allow_incomplete: bool,
 ) -> None:
     """Probe all files and write the manifest."""
     function = audio.check if options["decode"] else audio.probe
@@ -265,6 +293,10 @@ def _write(
     if any(item.media for item in utterances):  # files may have been made meanwhile
         fingerprint = _fingerprint(corpus, folder, utterances, rejected, assignment)
     rejected += unusable.values()
+    paths = {item.id: f"{folder}/{item.path}" for item in utterances}
+    hashes = AudioHashes(path.parent).of(
+        [paths[name] for name in headers], f"{corpus.name}, hashes"
+    )
     root = _root(folder)
     rows = []
     for item in utterances:
@@ -291,6 +323,7 @@ def _write(
                 arousal=item.arousal,
                 valence=item.valence,
                 dominance=item.dominance,
+                audio_sha256=hashes[paths[item.id]].samples if header else "",
             )
         )
     if not rows:
@@ -299,6 +332,9 @@ def _write(
             f"{rejected[0].path}: {rejected[0].reason}"
         )
     standin = is_standin(folder)
+    census = {} if standin else completeness.census(corpus, rows)
+    if not allow_incomplete:  # before anything is written
+        _tell_incomplete(corpus.name, census, False)
     manifest.write(
         path,
         rows,
@@ -310,6 +346,7 @@ def _write(
             "tool_version": __version__,
             "fingerprint": fingerprint,
             "stereo": sum(header.channels > 1 for header in headers.values()),
+            "census": census,
             "speaker_disjoint": splits.is_speaker_disjoint(utterances, assignment),
             "missing": missing,
             "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],

@@ -75,13 +75,16 @@ class XSERBrain(sb.Brain):
         super().on_fit_start()
         self._seconds_before = self.hparams.run_state.seconds
         self._started = time.monotonic()
+        if self.step:  # an interval that is resumed half-way
+            self._train_set.skip(self.step)
         _forget_after(Path(self.hparams.train_logger.save_file), self.optimizer_step)
 
-    def fit(self, *args, **kwargs):
+    def fit(self, epoch_counter, train_set, *args, **kwargs):
         """See ``sb.Brain.fit``; a signal stops it where it can be resumed."""
+        self._train_set = train_set
         # Of several processes each would stop at a step of its own.
         with nullcontext() if self.distributed_launch else stopping.saving():
-            super().fit(*args, **kwargs)
+            super().fit(epoch_counter, train_set, *args, **kwargs)
             self._stop_if_asked()
 
     def _stop_if_asked(self) -> None:

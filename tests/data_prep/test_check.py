@@ -53,7 +53,7 @@ def test_large_numbers_are_readable():
 
 def test_counts_that_differ_are_marked(urdu, capsys):
     code, lines, _ = run(capsys, "urdu", urdu)
-    assert code == 0
+    assert code == 2
     (marked,) = [line for line in lines if line.startswith("angry")]
     assert marked.split() == ["angry", "100", "10", "10", "differs"]
     assert any("the copy is incomplete" in line for line in lines)

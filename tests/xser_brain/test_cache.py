@@ -1,6 +1,5 @@
 """What is cached: computed once, for this audio and these weights, and bounded."""
 
-import json
 import multiprocessing
 import os
 import shutil
@@ -490,54 +489,6 @@ def test_what_half_precision_cannot_hold_is_kept_in_single(encoder, rows, tmp_pa
     assert single.features(rows)["x-0"].abs().max() > 1e5
     assert torch.equal(half.features(rows)["x-0"], single.features(rows)["x-0"])
     assert torch.equal(half.features(rows)["x-0"], single.features(rows)["x-0"])
-
-
-# --- Hashes of audio
-
-
-@pytest.fixture
-def hashed(monkeypatch):
-    """Paths that are read to be hashed."""
-    paths, sha256 = [], store._sha256
-    monkeypatch.setattr(store, "_sha256", lambda p: paths.append(p) or sha256(p))
-    return paths
-
-
-def test_audio_is_hashed_once_while_it_stays(rows, tmp_path, hashed, monkeypatch):
-    monkeypatch.setattr(store, "SETTLED", 0)
-    paths = [row.path(tmp_path) for row in rows]
-    first = store.AudioHashes(tmp_path / "f").of(paths)
-    again = store.AudioHashes(tmp_path / "f").of(paths)
-    assert first == again
-    assert len(hashed) == 3
-    # Of the same size, and its time of change set back.
-    stat = os.stat(paths[1])
-    data = bytearray((tmp_path / "x/1.wav").read_bytes())
-    data[-1] ^= 1
-    time.sleep(0.02)
-    (tmp_path / "x/1.wav").write_bytes(data)
-    os.utime(paths[1], ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    changed = store.AudioHashes(tmp_path / "f").of(paths)
-    assert hashed[3:] == [paths[1]]
-    assert changed[paths[1]] != first[paths[1]]
-
-
-def test_fresh_audio_is_not_trusted(rows, tmp_path, hashed):
-    """It could change again within one tick of the disk's clock."""
-    paths = [row.path(tmp_path) for row in rows]
-    store.AudioHashes(tmp_path / "f").of(paths)
-    store.AudioHashes(tmp_path / "f").of(paths)
-    assert len(hashed) == 6
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1]", "null", '{"a": 1}'])
-def test_damaged_hashes_are_made_anew(text, rows, tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "SETTLED", 0)
-    paths = [row.path(tmp_path) for row in rows]
-    first = store.AudioHashes(tmp_path / "f").of(paths)
-    (tmp_path / "f/audio.json").write_text(text)
-    assert store.AudioHashes(tmp_path / "f").of(paths) == first
-    assert len(json.loads((tmp_path / "f/audio.json").read_text())) >= 3
 
 
 # --- The limit

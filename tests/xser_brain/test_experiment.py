@@ -26,7 +26,6 @@ from xser_brain.training.checkpoints import UNFINISHED
 from xser_brain.training.spec import hparams_sha256
 
 RUN = Path("ravdess_to_emodb/proposed/ecapa/1")
-WORDS = ("counter", "brain", "sampler", "dataloader")  # in a checkpoint, as text
 COLUMNS = "ID,language,speaker,emotion,predicted,p_neutral,p_happy,p_angry,p_sad,subset"
 
 
@@ -47,11 +46,11 @@ def checkpoints(folder):
             {
                 file.stem: torch.load(file, weights_only=True)
                 for file in sorted(path.glob("*.ckpt"))
-                if file.stem not in WORDS
+                if file.stem not in ("counter", "brain", "sampler")
             }
         )
         states[-1]["run_state"].pop("seconds")
-        for name in WORDS:
+        for name in ("counter", "brain", "sampler"):
             states[-1][name] = (path / f"{name}.ckpt").read_text()
     return states
 

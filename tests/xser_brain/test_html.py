@@ -571,7 +571,8 @@ def score(**changes) -> SimpleNamespace:
             "setting": "ravdess_to_emodb", "encoder": "whisper", "system": "proposed",
             "subset": "target_all", "standin": False, "n": 40,
             "uar": 70.0, "uar_low": 60.0, "uar_high": 80.0, "unit": "speakers",
-            "zero_shot": True, "label_set": "", "classes": 4, **changes,
+            "zero_shot": True, "label_set": "", "classes": 4,
+            "incomplete": "", **changes,
         }
     )  # fmt: skip
 

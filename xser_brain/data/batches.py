@@ -249,7 +249,7 @@ class Loader(SaveableDataLoader):
     """Batches in order; the same ones however many processes read ahead.
 
     They only read. Whatever is drawn at random is drawn here, as a batch is handed
-    over, from the generator that training draws from. Its place is part of a checkpoint.
+    over, from the generator that training draws from.
 
     Arguments
     ---------
@@ -270,6 +270,10 @@ class Loader(SaveableDataLoader):
             persistent_workers=num_workers > 0,
             worker_init_fn=_leave_to_parent,
         )
+
+    def skip(self, batches: int) -> None:
+        """Begin the next time behind so many batches, as one resumed there."""
+        self._speechbrain_recovery_skip_to = batches
 
     def __iter__(self) -> Iterator[Batch]:
         # Each time, torch draws a seed for its processes from the generator of training:

@@ -21,11 +21,12 @@ from tqdm import tqdm
 
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
+from data_prep.hashes import AudioHashes
 from data_prep.manifest import Row
 from xser_brain.data.augmentation import WaveformTransform
 from xser_brain.data.batches import by_duration, middle, read_waveform
 from xser_brain.encoders import Encoder
-from xser_brain.features.store import GB, AudioHashes, Store
+from xser_brain.features.store import GB, Store
 from xser_brain.finite import not_finite
 
 logger = logging.getLogger(__name__)
@@ -88,6 +89,8 @@ class FeatureCache:
         hold is kept in single.
     limit : float
         GB that the folder may take; the least recently used entries go first.
+    hashes : AudioHashes, optional
+        Those that the manifests were written by; by default some of this folder's own.
 
     Raises
     ------
@@ -103,6 +106,7 @@ class FeatureCache:
         kind: str = "pooled",
         dtype: str = "float32",
         limit: float = math.inf,
+        hashes: AudioHashes | None = None,
     ):
         if dtype not in DTYPES:
             raise UserError(f"unknown cache_dtype {dtype!r}: use {' or '.join(DTYPES)}")
@@ -111,7 +115,7 @@ class FeatureCache:
         self.encoder, self.kind, self.dtype = encoder, kind, np.dtype(dtype)
         self.data_root = str(data_root)
         self.limit = limit
-        self.hashes = AudioHashes(folder)
+        self.hashes = hashes or AudioHashes(folder)
         key = hashlib.sha256(f"{fingerprint(encoder, kind)} {dtype}".encode())
         about = {
             "source": getattr(encoder, "source", type(encoder).__name__),
@@ -159,10 +163,13 @@ class FeatureCache:
         """An entry's name by utterance ID."""
         paths = {row.ID: row.path(self.data_root) for row in rows}
         hashes = self.hashes.of([*paths.values()])
+        for path, known in hashes.items():
+            if not known.file:
+                raise UserError(f"cannot read {path}: get it again")
         piece = f"-{round(crop * SAMPLE_RATE)}"
         view = f"-{variant.name}" if variant else ""
         return {
-            row.ID: hashes[paths[row.ID]]
+            row.ID: hashes[paths[row.ID]].file
             + (piece if 0 < crop < row.duration else "")
             + view
             for row in rows

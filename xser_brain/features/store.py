@@ -6,7 +6,7 @@ A folder may serve many runs at once, each with one group of arrays or more::
     FOLDER/<key>/<na>/<name>.npy    one array, and then the CRC-32 of its bytes
     FOLDER/<key>.lock               held (shared) by each process that uses the group
     FOLDER/.lock                    held while arrays are evicted
-    FOLDER/audio.json               hashes of audio files, as long as they do not change
+    FOLDER/.audio.json              hashes of recordings, as long as they do not change
 
 ``key`` and ``name`` are hashes of all that an array depends on, so nothing in here ever
 becomes out of date. Files are written whole or not at all. What is used gets a new
@@ -16,7 +16,6 @@ process holds. The locks are the kernel's (flock): none outlives its process.
 
 import contextlib
 import functools
-import hashlib
 import io
 import json
 import logging
@@ -27,25 +26,24 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from data_prep.errors import UserError
+from data_prep.hashes import MEMORY
 from data_prep.locks import ALONE, AT_ONCE, SHARED, Lock
 from data_prep.manifest import write_atomic
 from data_prep.outside import printable, read_json
 
 logger = logging.getLogger(__name__)
 
-ABOUT, AUDIO = "about.json", "audio.json"
+ABOUT = "about.json"
 GB = 1e9
 CRC_BYTES = 4
 ABANDONED = 3600  # seconds after which a half-written file has no writer any more
 RECENT = 60 * 10**9  # nanoseconds within which a use need not be noted again
-SETTLED = 2  # seconds; a file changed since then may change again unnoticed
 
 
 class Damaged(ValueError):
@@ -219,7 +217,7 @@ def remove(root: Path, keys: Sequence[str]) -> list[str]:
                         continue
                     _remove_group(root / group.key)
             if not groups(root):
-                (root / AUDIO).unlink(missing_ok=True)
+                (root / MEMORY).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"cannot remove {error.filename}: {error.strerror}: ask its owner"
@@ -369,64 +367,3 @@ def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that there is."""
     path = path.absolute()
     return next(p for p in (path, *path.parents) if p.exists())
-
-
-class AudioHashes:
-    """Hashes of audio files' bytes, remembered while a file stays as it is.
-
-    A file counts as unchanged while its size, its times of change and its inode are
-    the same. Writing to it changes ``ctime``, which no program can set back.
-
-    Arguments
-    ---------
-    root : path
-        The folder in which to remember them.
-    """
-
-    def __init__(self, root: str | Path):
-        self._path = Path(root) / AUDIO
-
-    def _remembered(self) -> dict[str, list]:
-        try:
-            return read_json(self._path, "hashes of recordings", {str: [(int, str)]})
-        except UserError:
-            return {}
-
-    def of(self, paths: Sequence[str]) -> dict[str, str]:
-        """SHA-256 of files by path; UserError if one cannot be read."""
-        remembered, now, hashes, lacking = self._remembered(), time.time(), {}, {}
-        for path in paths:
-            try:
-                stat = os.stat(path)
-            except OSError as error:
-                raise _unreadable(path, error) from error
-            state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-            known = remembered.get(os.path.abspath(path))
-            if known and known[:-1] == state and isinstance(known[-1], str):
-                hashes[path] = known[-1]
-            else:
-                lacking[path] = state
-        with ThreadPoolExecutor() as pool:
-            hashes.update(zip(lacking, pool.map(_sha256, lacking), strict=True))
-        settled = {
-            os.path.abspath(path): [*state, hashes[path]]
-            for path, state in lacking.items()
-            if now - max(state[1:3]) / 1e9 > SETTLED
-        }
-        if settled:
-            with contextlib.suppress(UserError):  # read-only: then not
-                text = json.dumps({**self._remembered(), **settled})
-                write_atomic(self._path, text.encode())
-        return hashes
-
-
-def _sha256(path: str) -> str:
-    try:
-        with open(path, "rb") as stream:
-            return hashlib.sha256(stream.read()).hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str, error: OSError) -> UserError:
-    return UserError(f"cannot read {path}: {error.strerror}: get it again")

@@ -21,7 +21,8 @@ def guard(
         All of the target corpus.
     data_root : path
         Where the corpora lie; files are compared by what they are on disk, so that
-        a link does not hide one.
+        a link does not hide one, and by the hashes of their samples, so that a copy
+        does not.
 
     Raises
     ------
@@ -61,10 +62,14 @@ def guard(
         return (stat.st_dev, stat.st_ino)
 
     held = {identity(row): row for row in target}
+    heard = {row.audio_sha256: row for row in target if row.audio_sha256}
     for row in seen:
-        twin = held.get(identity(row))
+        twin, what = held.get(identity(row)), "a file"
+        if not twin:
+            twin, what = heard.get(row.audio_sha256), "a recording, copied or not,"
         if twin:
             raise UserError(
                 f"not zero-shot: the target's file {twin.path(data_root)} is in the "
-                f"training data as {row.ID}: a file may be used on one side only"
+                f"training data as {row.ID} ({row.path(data_root)}): {what} may be used "
+                "on one side only"
             )

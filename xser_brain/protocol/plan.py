@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,13 +11,16 @@ from functools import cached_property
 from itertools import chain
 from pathlib import Path
 
-from data_prep import manifest
+from data_prep import completeness, manifest
 from data_prep.errors import UserError
+from data_prep.hashes import twins
 from data_prep.manifest import Row
 from xser_brain.protocol.guard import guard
 from xser_brain.protocol.labels import PAPER_LABELS, Labels, LabelSet
 from xser_brain.protocol.setting import Setting
 from xser_brain.protocol.system import System
+
+logger = logging.getLogger(__name__)
 
 # A few clips that a release lacks may be missing; a corpus without audio may not.
 MISSING_AUDIO = 0.01
@@ -49,6 +53,8 @@ class Plan:
         Corpus to hash of its manifest.
     standin : bool
         Whether any of it is synthetic.
+    incomplete : dict
+        Corpus to what a copy of it lacks that is used all the same.
     """
 
     setting: Setting
@@ -61,6 +67,7 @@ class Plan:
     without_audio: dict[str, int] = field(default_factory=dict)
     manifests: dict[str, str] = field(default_factory=dict)
     standin: bool = False
+    incomplete: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> Labels:
@@ -77,6 +84,14 @@ class Plan:
         for part in (self.train, self.valid, self.test, self.rest):
             digest.update(json.dumps([(row.ID, row.emotion) for row in part]).encode())
         return digest.hexdigest()
+
+    def audio(self) -> dict[str, str]:
+        """Hash of each corpus' recordings, as far as they are planned."""
+        digests = defaultdict(hashlib.sha256)
+        for part in PARTS:
+            for row in sorted(getattr(self, part), key=lambda row: row.ID):
+                digests[row.corpus].update(f"{row.ID} {row.audio_sha256}\n".encode())
+        return {name: digest.hexdigest() for name, digest in sorted(digests.items())}
 
     def counts(self) -> dict:
         """Utterances per part, training speakers, and what had no audio."""
@@ -147,6 +162,7 @@ def make_plan(
     manifests: Mapping[str, Path],
     data_root: str | os.PathLike,
     label_set: LabelSet = PAPER_LABELS,
+    allow_incomplete: bool = False,
 ) -> Plan:
     """Decide which utterances each stage of a run sees.
 
@@ -164,6 +180,9 @@ def make_plan(
         Folder of the corpora.
     label_set : LabelSet
         The classes.
+    allow_incomplete : bool
+        Whether a copy is taken that lacks one of the classes, or more than a tenth of
+        the utterances that its corpus is declared to have.
 
     Returns
     -------
@@ -172,15 +191,25 @@ def make_plan(
     Raises
     ------
     UserError
-        If a manifest cannot be read, a part or a class is empty, or the plan would not
-        be zero-shot.
+        If a manifest cannot be read, a copy is incomplete, a part or a class is empty,
+        or the plan would not be zero-shot.
     """
-    rows, hashes, standin = {}, {}, False
+    rows, hashes, standin, incomplete = {}, {}, False, {}
+    wide = {label for members in label_set.members.values() for label in members}
     for name in setting.corpora(system.trains_on):
         sidecar = manifest.read_sidecar(manifests[name])
         rows[name] = manifest.read(manifests[name])
         hashes[name] = sidecar["sha256"]
         standin |= bool(sidecar.get("standin"))
+        lacks = completeness.lacking(sidecar.get("census", {}), wide)
+        if lacks and not allow_incomplete:
+            raise UserError(
+                f"{name} is incomplete, it lacks {lacks}: get the rest, or pass "
+                "--allow_incomplete=True to go on without"
+            )
+        if lacks:
+            incomplete[name] = lacks
+        _tell_unhashed(name, rows[name])
     trained_on = setting.trained_on(system.trains_on)
     labelled = {name: label_set.labelled(own) for name, own in rows.items()}
     trained = [row for name in trained_on for row in labelled[name]]
@@ -213,9 +242,34 @@ def make_plan(
             f"no training utterance is {' or '.join(lacking)}: add a corpus that has some"
             + ("" if label_set == PAPER_LABELS else ", or choose other --labels")
         )
-    plan = Plan(setting, system, label_set, **parts, manifests=hashes, standin=standin)
+    for line in twins(
+        (row.audio_sha256, row.ID, row.emotion, row.split)
+        for part in PARTS
+        for row in parts[part]
+    ):
+        logger.warning("%s", line)
+    plan = Plan(
+        setting,
+        system,
+        label_set,
+        **parts,
+        manifests=hashes,
+        standin=standin,
+        incomplete=incomplete,
+    )
     _require_attributes(plan)
     return plan
+
+
+def _tell_unhashed(name: str, rows: Sequence[Row]) -> None:
+    """Say of a manifest of an earlier version what cannot be told by it."""
+    heard = [row for row in rows if row.has_audio]
+    if heard and not any(row.audio_sha256 for row in heard):
+        logger.warning(
+            "%s: its manifest, of an earlier version, holds no hashes of the recordings: "
+            "copies among them, and changes, are not noticed",
+            name,
+        )
 
 
 def _require_attributes(plan: Plan) -> None:

@@ -422,6 +422,8 @@ def _figures(
         scores.setdefault(what, []).append(score)
     for what, found in scores.items():
         rows = figures.uar_rows(found)
+        lacking = {score.incomplete: None for score in found if score.incomplete}
+        what += f", incomplete: {'; '.join(lacking)}" if lacking else ""
         jobs[None, what] = UAR, what, partial(figures.draw_uar, rows, what)
     for place, group in enumerate(report.groups):
         title, systems = group.title, group.systems

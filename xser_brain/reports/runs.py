@@ -146,11 +146,21 @@ class Group:
         )
 
     @property
-    def remarks(self) -> str:
-        """What every table and figure says: other labels than the paper's, stand-ins."""
+    def kind(self) -> str:
+        """Other labels than the paper's, and stand-ins."""
         return (f", {self.label_set}" if self.label_set else "") + (
             ", synthetic stand-ins" if self.standin else ""
         )
+
+    @property
+    def remarks(self) -> str:
+        """What every table and figure says: other labels, stand-ins, what is missing."""
+        return self.kind + (f", incomplete: {self.incomplete}" * bool(self.incomplete))
+
+    @property
+    def incomplete(self) -> str:
+        """What copies of the corpora lack, or nothing."""
+        return incomplete(self.runs)
 
     @property
     def paper(self) -> str | None:
@@ -239,9 +249,38 @@ class Outcome:
         names, index = np.unique(self.speakers, return_inverse=True)
         return index if len(names) >= FEWEST_UNITS else None
 
+    @property
+    def absent(self) -> list[int]:
+        """Classes of which no utterance was tested: a UAR over fewer than all."""
+        return sorted({*range(self.n_classes)} - {*self.true.tolist()})
+
     def confusions(self) -> np.ndarray:
         """Counts of each seed: (seeds, classes, classes)."""
         return confusion_matrix(self.true, self.predicted, self.n_classes)
+
+
+def incomplete(runs: Iterable[Mapping]) -> str:
+    """What copies of corpora lack that runs used all the same.
+
+    Arguments
+    ---------
+    runs : iterable of mapping
+        From ``find_runs``.
+
+    Returns
+    -------
+    str
+        Empty if nothing is missing.
+
+    Example
+    -------
+    >>> incomplete([{"incomplete": {"emovo": "neutral (84 declared)"}}, {}])
+    'emovo lacks neutral (84 declared)'
+    """
+    found = {}
+    for run in runs:
+        found |= run.get("incomplete") or {}
+    return "; ".join(f"{name} lacks {what}" for name, what in sorted(found.items()))
 
 
 def label_set(run: Mapping) -> str:
@@ -361,7 +400,7 @@ def _refuse_tuned_targets(by_purpose: Mapping[str, Sequence[Mapping]]) -> None:
 
 def _require_one_protocol(group: Group) -> None:
     """All seeds of a system had one plan; all systems, the same corpora and test set."""
-    manifests: dict[str, tuple[str, Path]] = {}
+    manifests: dict[tuple[str, bool], tuple[str, Path]] = {}
     tested = None
     for system, runs in group.systems.items():
         first = runs[0]
@@ -379,8 +418,10 @@ def _require_one_protocol(group: Group) -> None:
                     f"{run['folder']} and {first['folder']} had different plans (other "
                     "splits or utterances): put them in folders of their own"
                 )
+            hashed = "audio_sha256" in run  # manifests of earlier versions said less
             for name, digest in run.get("manifest_sha256", {}).items():
-                known, where = manifests.setdefault(name, (digest, run["folder"]))
+                key = name, hashed
+                known, where = manifests.setdefault(key, (digest, run["folder"]))
                 if known != digest:
                     raise UserError(
                         f"{run['folder']} and {where} had different manifests of {name}"

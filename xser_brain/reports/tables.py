@@ -28,6 +28,7 @@ from xser_brain.reports.runs import (
     Outcome,
     find_runs,
     group_runs,
+    incomplete,
 )
 
 BEGIN, END = "<!-- xser tables -->", "<!-- end of xser tables -->"
@@ -40,6 +41,7 @@ CLAIMS = (
     ("proposed", "without_spkadv"),
 )
 LEVEL = 0.05
+FEWER = " §"  # marks figures over fewer than all classes
 BESIDE = ("paper", "difference")  # rows of Table 2 that belong to the one above
 CLAIMS_NOTE = (
     "Difference of the UAR means over the seeds that both systems have, in points. p: "
@@ -79,7 +81,11 @@ class Score:
     label_set : str
         Name and labels of a label set other than the paper's; otherwise empty.
     classes : int
-        Number of labels.
+        Number of labels of which utterances were tested.
+    absent : str
+        Labels of which none was; figures over fewer than all classes enter no average.
+    incomplete : str
+        What copies of the corpora lack.
     further : dict of str to (float, float)
         Metrics of one's own: mean and standard deviation over seeds, as the runs
         recorded them; in results.csv the columns ``metric_NAME`` and
@@ -106,6 +112,8 @@ class Score:
     zero_shot: bool
     label_set: str
     classes: int
+    absent: str
+    incomplete: str
     further: dict[str, tuple[float, float | None]]
 
 
@@ -189,7 +197,9 @@ def scores(groups: Sequence[Group], subset: str) -> list[Score]:
                     paper.get("macro_f1"),
                     runs[0]["zero_shot"],
                     group.label_set,
-                    outcome.n_classes,
+                    outcome.n_classes - len(outcome.absent),
+                    ", ".join(group.labels[place] for place in outcome.absent),
+                    group.incomplete,
                     _further(runs, subset),
                 )
             )
@@ -237,7 +247,8 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
                 first.true, first.predicted, second.predicted, uar, first.clusters
             )
             outcomes = (first.predicted.tobytes(), second.predicted.tobytes())
-            distinct[first.ids, outcomes] = result.difference
+            if not first.absent:
+                distinct[first.ids, outcomes] = result.difference
             found.append(
                 Claim(
                     group.name, group.encoder, subset, better, worse,
@@ -320,7 +331,9 @@ def settings_table(groups: Sequence[Group]) -> Table:
     if counted:
         header += ["train (paper)", "speakers (paper)"]
     what = groups[0].label_set or "four emotions"
-    return Table(f"Table 1. Settings, in utterances of the {what}", header, rows)
+    lacking = incomplete(run for group in groups for run in group.runs)
+    notes = [f"Incomplete copies of corpora: {lacking}."] if lacking else []
+    return Table(f"Table 1. Settings, in utterances of the {what}", header, rows, notes)
 
 
 def systems_table(
@@ -339,6 +352,8 @@ def systems_table(
     for score in results:
         if score.zero_shot:
             best[score.setting] = max(score.uar, best.get(score.setting, 0))
+    fewer = {score.setting: score for score in results if score.absent}
+    averaged = [setting for setting in settings if setting not in fewer]
     rows = []
     for system in systems:
         row, uars, f1s = [system], [], []
@@ -347,22 +362,34 @@ def systems_table(
             if score is None:
                 row.append("")
                 continue
-            uars.append(score.uar)
-            f1s.append(score.macro_f1)
-            text = f"{score.uar:.1f} / {score.macro_f1:.1f}"
+            if setting in averaged:
+                uars.append(score.uar)
+                f1s.append(score.macro_f1)
+            text = f"{score.uar:.1f} / {score.macro_f1:.1f}" + FEWER * bool(
+                score.absent
+            )
             if score.zero_shot and score.uar == best[setting]:
                 text = f"**{text}**"
             gain = gains.get((system, setting))
             row.append(text + ("" if gain is None else "†" if gain > 0 else "‡"))
-        whole = len(uars) == len(settings)
+        whole = len(uars) == len(averaged) > 0
         row.append(f"{np.mean(uars):.1f} / {np.mean(f1s):.1f}" if whole else "")
         rows.append(row)
-        rows += _beside_the_paper(system, settings, cells, uars if whole else [])
+        comparable = uars if whole and not fewer else []
+        rows += _beside_the_paper(system, settings, cells, comparable)
     notes = [
         "UAR / macro-F1 in percent, means over seeds; in bold the best zero-shot system "
         f"of a setting. † significantly better, ‡ worse than {REFERENCE} (paired test, "
         "Holm-corrected, 5 %; only the systems of the claims below are tested)."
     ]
+    notes += [
+        f"{FEWER.strip()} {name}: over {score.classes} classes (chance "
+        f"{100 / score.classes:.1f} %), for no utterance of {score.absent} was tested; "
+        "left out of the average."
+        for name, score in fewer.items()
+    ]
+    if lacking := {score.incomplete: None for score in results if score.incomplete}:
+        notes.append(f"Incomplete copies of corpora: {'; '.join(lacking)}.")
     if any(score.standin for score in results):
         notes.append(
             "Synthetic stand-ins: these figures say nothing about real speech."
@@ -405,7 +432,7 @@ def intervals_table(results: Sequence[Score], title: str) -> Table:
         )
         rows.append(
             [
-                score.setting,
+                score.setting + FEWER * bool(score.absent),
                 score.system,
                 str(score.seeds),
                 _plus_minus(score.uar, score.uar_sd),
@@ -425,6 +452,8 @@ def intervals_table(results: Sequence[Score], title: str) -> Table:
         "± is the standard deviation over seeds; the interval is over speakers, or over "
         f"utterances where there are fewer than {FEWEST_UNITS} speakers."
     ]
+    if any(score.absent for score in results):
+        notes.append(f"{FEWER.strip()} Over fewer than all classes, see above.")
     return Table(title, header, rows, notes)
 
 

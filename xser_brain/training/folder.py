@@ -12,7 +12,7 @@ from data_prep.manifest import write_atomic
 from xser_brain.artefacts import IDENTITY, RUN, find_file, read_identity, read_run
 
 CLAIM_SECONDS = 30
-LATER = ("seed", "processes")  # keys that earlier versions did not write
+LATER = ("seed", "processes", "audio")  # keys that earlier versions did not write
 
 
 def claim(folder: Path) -> Lock:
@@ -139,7 +139,11 @@ def _difference(before: dict, now: Mapping) -> str:
         if before.get(key) != now[key]:
             return f"then {key} {before.get(key)}, now {now[key]}"
     if before["hparams"] == now["hparams"]:
-        return "the corpora or their splits changed"
+        if before["protocol"] != now["protocol"]:
+            return "the corpora or their splits changed"
+        then = before["audio"]
+        changed = [key for key in now["audio"] if then.get(key) != now["audio"][key]]
+        return f"the recordings of {', '.join(changed)} changed since"
     old, new = before["hparams"], now["hparams"]
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
 

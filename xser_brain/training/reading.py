@@ -9,6 +9,7 @@ import speechbrain as sb
 import torch
 
 from data_prep.errors import UserError
+from data_prep.hashes import AudioHashes
 from data_prep.manifest import Row
 from xser_brain.data.augmentation import WaveformTransform
 from xser_brain.data.batches import Remembered, Utterances, read_waveform
@@ -36,6 +37,8 @@ class Reader:
         Seconds heard of a longer utterance in training; 0 for all of it.
     transform : WaveformTransform, optional
         What changes training utterances.
+    hashes : AudioHashes, optional
+        Those that the manifests were written by.
 
     Raises
     ------
@@ -51,6 +54,7 @@ class Reader:
         device: str | None,
         crop: float,
         transform: WaveformTransform | None = None,
+        hashes: AudioHashes | None = None,
     ):
         self.data_root, self.crop, self.transform = data_root, crop, transform
         self.waveforms = Remembered(
@@ -69,7 +73,13 @@ class Reader:
                 ) from error
             dtype = str(settings["cache_dtype"])
             self.cache = FeatureCache(
-                folder, encoder.to(device), data_root, self.kind, dtype, limit
+                folder,
+                encoder.to(device),
+                data_root,
+                self.kind,
+                dtype,
+                limit,
+                hashes,
             )
         if self.kind == "prefix" and crop:
             logger.info(

@@ -112,6 +112,8 @@ def write(
         "protocol_sha256": identity["protocol"],
         **spent,
         "manifest_sha256": plan.manifests,
+        "audio_sha256": plan.audio(),
+        "incomplete": plan.incomplete,
         "counts": plan.counts(),
         "audit": plan.audit(),
         "valid": {
@@ -218,17 +220,21 @@ def announce(folder: Path) -> None:
         if record["zero_shot"]
         else f"{record['setting']['target']} heard in training: not zero-shot"
     ]
-    if record["purpose"] == "debug":
+    if record.get("purpose") == "debug":
         lines.append("of a few batches, to debug: these figures are no result")
     if record["standin"]:
         lines.append("synthetic stand-ins: these figures say nothing about real speech")
+    incomplete = record.get("incomplete", {})  # runs of earlier versions do not say
+    lines += [f"{name} lacks {what}" for name, what in incomplete.items()]
     for name, title in (("target_test", "test part"), ("target_all", "whole corpus")):
         result = record[name]
         if not result:
             continue
+        absent = result.get("absent")
         lines.append(
             f"{title:>12}, n = {result['n']:>5}:  UAR {in_words(result)}"
             f"  macro-F1 {in_words(result, 'macro_f1')}"
+            + (f"  without {', '.join(absent)}" if absent else "")
         )
     lines.append(f"everything written to {folder.resolve()}")
     lines.append(

@@ -1,7 +1,8 @@
 """One run: from a recipe's YAML to its artefacts.
 
 The order is the protocol's: manifests are prepared, a plan is made, training and model
-selection see the training languages, and only then is the first target file decoded.
+selection see the training languages, and only then is the first target file heard. (Its
+manifest was written before: names, durations, and a hash of each recording.)
 """
 
 import logging
@@ -85,7 +86,9 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
         encoder = assemble.build_encoder(spec, plan)
         crop, device = float(spec.training["crop"]), run_opts["device"]
         root, transform = str(spec.data_root), spec.system.waveforms
-        reader = Reader(spec.settings, encoder, root, device, crop, transform)
+        reader = Reader(
+            spec.settings, encoder, root, device, crop, transform, spec.hashes
+        )
         reader.require(plan.train, [*plan.valid, *plan.test, *plan.rest])
         brain = assemble.build_brain(spec, plan, encoder, reader.kind, run_opts)
         train(brain, spec, plan, reader, run_opts)
@@ -162,11 +165,9 @@ def train(
     logger.info("training on %s", ", ".join(trained_on))
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
     workers = reader.workers(int(spec.training["num_workers"]))
-    train_loader = loader(train_set, sampler, workers)
-    brain.checkpointer.add_recoverable("dataloader", train_loader)
     brain.fit(
         brain.hparams.epoch_counter,
-        train_loader,
+        loader(train_set, sampler, workers),
         loader(valid_set, parallel.dealt(batches), workers),
     )
 

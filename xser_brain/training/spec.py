@@ -19,6 +19,7 @@ from torch.distributed import get_world_size, is_initialized
 
 from data_prep import corpus, exchange, prepare, splits, standin
 from data_prep.errors import UserError
+from data_prep.hashes import AudioHashes
 from data_prep.outside import printable
 from xser_brain.data.augmentation import EmbeddingTransform, WaveformTransform
 from xser_brain.evaluation.metrics import Metric
@@ -46,6 +47,7 @@ NOT_HASHED = (
     "overwrite",
     "whole",
     "num_workers",
+    "allow_incomplete",
 )
 SYSTEM_KEYS = ("trains_on", "sampler", "objectives", "selection", "augmentation")
 AUGMENTATIONS = {"waveforms": WaveformTransform, "embeddings": EmbeddingTransform}
@@ -265,6 +267,11 @@ class Spec:
         folder = _manifest_folder(self.settings)
         return {name: folder / f"{name}.csv" for name in self.corpora}
 
+    @property
+    def hashes(self) -> AudioHashes:
+        """Those of the recordings, remembered beside the manifests."""
+        return AudioHashes(_manifest_folder(self.settings))
+
     def prepare(self) -> None:
         """Write stand-ins, if this is a demo, and manifests that are not up to date.
 
@@ -289,7 +296,12 @@ class Spec:
     def plan(self) -> Plan:
         """Who sees what; the corpora must have been prepared."""
         return make_plan(
-            self.setting, self.system, self.manifests, self.data_root, self.label_set
+            self.setting,
+            self.system,
+            self.manifests,
+            self.data_root,
+            self.label_set,
+            bool(self.settings.get("allow_incomplete")),
         ).with_audio()
 
     def identity(self, plan: Plan, run_opts: Mapping) -> dict:
@@ -311,6 +323,7 @@ class Spec:
             "protocol": plan.sha256(),
             "options": {name: run_opts[name] for name in options.DECISIVE},
             "seed": self.seed,
+            "audio": plan.audio(),
             "processes": get_world_size() if is_initialized() else 1,
         }
 

@@ -17,7 +17,7 @@ from xser_brain.reports.figures.projection import check_method, draw_projection
 from xser_brain.reports.figures.scores import draw_confusions, draw_uar, uar_rows
 from xser_brain.reports.figures.style import save
 from xser_brain.reports.probes import probe_rows
-from xser_brain.reports.runs import SUBSETS, Group, group_runs
+from xser_brain.reports.runs import SUBSETS, Group, group_runs, incomplete
 from xser_brain.reports.tables import scores
 
 logger = logging.getLogger(__name__)
@@ -93,5 +93,7 @@ def _draw_probes(group: Group) -> Figure | None:
 
 
 def _draw_uar(groups: Sequence[Group], subset: str) -> Figure | None:
-    title = f"{groups[0].encoder}, {SUBSETS[subset]}{groups[0].remarks}"
+    lacking = incomplete(run for group in groups for run in group.runs)
+    title = f"{groups[0].encoder}, {SUBSETS[subset]}{groups[0].kind}"
+    title += f", incomplete: {lacking}" if lacking else ""
     return draw_uar(uar_rows(scores(groups, subset)), title)

@@ -43,10 +43,11 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
     if not rows:
         return None
     settings = [*dict.fromkeys(row["setting"] for row in rows)]
-    systems, chance = in_order(row["system"] for row in rows), rows[0]["chance"]
+    systems = in_order(row["system"] for row in rows)
+    chances = {row["setting"]: row["chance"] for row in rows}
     units = [*dict.fromkeys(row["unit"] for row in rows if row["low"] is not None)]
     over = f" with 95 % interval over {' or '.join(units)}" if units else ""
-    text = f"UAR [%]{over}; dashed: chance ({chance:.4g} %)"
+    text = f"UAR [%]{over}; dashed: chance ({_chances(chances)})"
     if not all(row["zero_shot"] for row in rows):
         text += "; hollow: trained on the target"
     most = 2 if len(settings) < 5 else 3
@@ -56,7 +57,7 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
         own = {row["unit"] for row in rows if row["setting"] == setting}
         named = f"{setting}, over {' or '.join(own)}" if len(units) > 1 else setting
         panel.set_title(named, loc="left")
-        panel.axvline(chance, color=REFERENCE, linestyle="--", linewidth=0.8)
+        panel.axvline(chances[setting], color=REFERENCE, linestyle="--", linewidth=0.8)
         for row in rows:
             if row["setting"] == setting:
                 _dot(panel, systems.index(row["system"]), row)
@@ -64,10 +65,18 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
         panel.grid(axis="x", color="#DDDDDD", linewidth=0.5)
         panel.set_axisbelow(True)
     lowest = min(row["uar"] if row["low"] is None else row["low"] for row in rows)
-    axes[0].set(
-        xlim=(min(0.8 * chance, lowest - 2), 101), ylim=(len(systems) - 0.4, -0.6)
-    )
+    left = min(0.8 * min(chances.values()), lowest - 2)
+    axes[0].set(xlim=(left, 101), ylim=(len(systems) - 0.4, -0.6))
     return figure
+
+
+def _chances(chances: Mapping[str, float]) -> str:
+    """The level that most settings have, and those of fewer classes by name."""
+    usual = min(chances.values())
+    others = [
+        f", {name}: {value:.4g} %" for name, value in chances.items() if value != usual
+    ]
+    return f"{usual:.4g} %{''.join(others)}"
 
 
 def _dot(panel: Axes, position: int, row: dict) -> None:
