@@ -108,9 +108,10 @@ class AudioHashes:
                 hashes[path] = Hashes("", "")
                 continue
             state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-            known = remembered.get(os.path.abspath(path))
-            if known and known[:-2] == state:
-                hashes[path] = Hashes(*known[-2:])
+            known = remembered.get(os.path.abspath(path), ())
+            *past, file, samples = known if len(known) > 1 else (None, None)
+            if past == state and isinstance(file, str) and isinstance(samples, str):
+                hashes[path] = Hashes(file, samples)
             else:
                 lacking[path] = state
         if lacking:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from data_prep import hashes
 from data_prep.manifest import EMOTIONS
 from tests.fuzz import Reader
 from tests.xser_brain.models import exported, noise
@@ -192,18 +193,18 @@ def read_array(path: Path) -> object:
 def features(_: Path) -> dict[str, bytes]:
     """What a store says of itself."""
     about = {"source": "openai/whisper-base", "what": "layers", "dtype": "float32"}
-    known = {"/a.wav": [1, 2, 3, 4, "0" * 64]}
+    known = {"/a.wav": [1, 2, 3, 4, "0" * 64, "1" * 64]}
     return {
         "3f/about.json": json.dumps(about).encode(),
-        "audio.json": json.dumps(known).encode(),
+        hashes.MEMORY: json.dumps(known).encode(),
     }
 
 
 def read_features(folder: Path) -> object:
     """List them, and hash a recording."""
     recording = folder / "3f/about.json"
-    hashes = store.AudioHashes(folder).of([str(recording)])
-    return store.table(store.groups(folder)).encode("utf-8"), hashes
+    found = hashes.AudioHashes(folder).of([str(recording)])
+    return store.table(store.groups(folder)).encode("utf-8"), found
 
 
 def sampler_state(path: Path) -> None:

@@ -12,7 +12,7 @@ import soundfile
 from small import RECIPE, ROOT
 from test_html import write_run as write_html_run
 
-from data_prep import manifest
+from data_prep import hashes, manifest
 from data_prep.errors import UserError
 from data_prep.manifest import Row
 from xser_brain import artefacts
@@ -246,14 +246,16 @@ def test_what_features_say_of_themselves_is_not_believed(tmp_path):
     text = store.table(store.groups(tmp_path))
     assert "\x1b" not in text
     assert len(text.splitlines()) == 4
-    (tmp_path / "audio.json").write_text('{"/x": 1}')
+    (tmp_path / hashes.MEMORY).write_text('{"/x": 1}')
     recording = secret(tmp_path / "a.wav")
-    assert len(store.AudioHashes(tmp_path).of([str(recording)])) == 1
+    assert len(hashes.AudioHashes(tmp_path).of([str(recording)])) == 1
     stat = os.stat(recording)
     state = [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
-    (tmp_path / "audio.json").write_text(json.dumps({str(recording): [*state, 7]}))
-    (digest,) = store.AudioHashes(tmp_path).of([str(recording)]).values()
-    assert len(digest) == 64
+    for wrong in ([7, 7], ["a"], ["a", 7]):
+        text = json.dumps({str(recording): [*state, *wrong]})
+        (tmp_path / hashes.MEMORY).write_text(text)
+        (found,) = hashes.AudioHashes(tmp_path).of([str(recording)]).values()
+        assert [len(digest) for digest in found] == [64, 64]
 
 
 def test_no_log_is_written_to_where_a_link_leads(tmp_path):
