@@ -3,7 +3,6 @@
 import logging
 import time
 from collections import defaultdict
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -82,20 +81,24 @@ class XSERBrain(sb.Brain):
     def fit(self, epoch_counter, train_set, *args, **kwargs):
         """See ``sb.Brain.fit``; a signal stops it where it can be resumed."""
         self._train_set = train_set
-        # Of several processes each would stop at a step of its own.
-        with nullcontext() if self.distributed_launch else stopping.saving():
+        with stopping.saving():
             super().fit(epoch_counter, train_set, *args, **kwargs)
             self._stop_if_asked()
 
+    def _asked(self) -> int:
+        """The signal that asks to stop, 0 if none: of all processes, at one step."""
+        return parallel.agreed(stopping.asked() or 0)
+
     def _stop_if_asked(self) -> None:
-        if stopping.asked() is not None:
-            raise stopping.Stopped(stopping.asked())
+        asked = self._asked()
+        if asked:
+            raise stopping.Stopped(asked)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         """Only between two steps; by a clock that nobody sets, or if asked to stop."""
         if self.step % self.grad_accumulation_factor:
             return False
-        if stopping.asked() is not None and not self.distributed_launch:
+        if self._asked():
             return True
         since = time.monotonic() - self._kept_at
         return super()._should_save_intra_epoch_ckpt(

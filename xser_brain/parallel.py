@@ -6,10 +6,10 @@ the same, so that a loss sees the whole batch, and its gradient flows back to th
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import nn
-from torch.distributed.nn.functional import all_reduce
 
 
 def processes() -> int:
@@ -80,6 +80,18 @@ class _Gathered(torch.autograd.Function):
         return own / shared, None
 
 
+class _Summed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, own):
+        total = own.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return _Summed.forward(None, gradient.contiguous())
+
+
 def gather(own: torch.Tensor, total: int) -> torch.Tensor:
     """Put the shares of all processes together, in the order of the batch.
 
@@ -126,6 +138,22 @@ def gather_batches(own: Sequence) -> list:
     return merge(parts)
 
 
+@cache
+def _on_cpu() -> torch.distributed.ProcessGroup:
+    """Of all processes, for numbers that no GPU has to be waited for."""
+    return torch.distributed.new_group(backend="gloo")
+
+
+def agreed(number: int) -> int:
+    """The largest of what all processes say; each of them has to ask."""
+    if processes() == 1:
+        return number
+    said = torch.tensor([number])
+    most = torch.distributed.ReduceOp.MAX
+    torch.distributed.all_reduce(said, most, group=_on_cpu())
+    return int(said)
+
+
 class SharedBatchNorm(nn.BatchNorm1d):
     """Batch norm over the shares of all processes; torch's own is for GPUs alone.
 
@@ -141,11 +169,11 @@ class SharedBatchNorm(nn.BatchNorm1d):
         others = [0, *range(2, inputs.ndim)]
         ones = [1, -1, *[1] * (inputs.ndim - 2)]
         count = inputs.new_tensor([inputs.numel() / inputs.shape[1]])
-        sums = all_reduce(torch.cat([inputs.sum(others), count]))
+        sums = _Summed.apply(torch.cat([inputs.sum(others), count]))
         number = sums[-1].detach()
         mean = sums[:-1] / number
         centred = inputs - mean.view(ones)
-        variance = all_reduce((centred * centred).sum(others)) / number
+        variance = _Summed.apply((centred * centred).sum(others)) / number
         with torch.no_grad():
             self.num_batches_tracked += 1
             kept = 1 - self.momentum
@@ -169,3 +197,4 @@ def leave() -> None:
     if _launched():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+        _on_cpu.cache_clear()

@@ -462,7 +462,8 @@ def test_no_line_of_a_script_comes_from_a_path(commands, tmp_path):
 # --- On a real SLURM
 
 # At its second checkpoint a run waits for the file GO: it has something to go on from,
-# and cannot have finished. Once SLURM has taken it back it does not wait again.
+# and cannot have finished. Asked to stop, it waits no longer; once SLURM has taken it
+# back, not again.
 PAUSE = f"""
 import os, sys, time
 
@@ -470,7 +471,10 @@ def pause(event, args):
     global seen
     if event == "os.rename" and "{UNFINISHED}CKPT" in os.fspath(args[0]):
         seen += 1
+        stopping = sys.modules["xser_brain.training.stopping"]
         while seen == 2 and not os.path.exists(os.environ["GO"]):
+            if stopping.asked():
+                break
             time.sleep(0.05)
 
 seen = 0

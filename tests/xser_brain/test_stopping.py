@@ -129,6 +129,7 @@ def test_who_saves_is_not_broken_off_unless_asked_twice():
         os.kill(os.getpid(), signal.SIGINT)
         assert stopping.asked() == signal.SIGINT
         os.kill(os.getpid(), signal.SIGTERM)  # a scheduler's, after the terminal's
+        time.sleep(stopping.APART)
         with pytest.raises(stopping.Stopped):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -49,7 +49,7 @@ def secret(path):
 
 
 @pytest.fixture
-def stranger(tmp_path):
+def stranger(tmp_path, monkeypatch):
     """Make results whose manifest names these recordings."""
 
     def make(*wavs):
@@ -70,7 +70,9 @@ def stranger(tmp_path):
             )
             for i in range(40)
         ]
-        manifest.write(results / "manifests/emodb.csv", rows, {"corpus": "emodb"})
+        with monkeypatch.context() as patch:  # a stranger need not write as we do
+            patch.setattr(manifest, "validate", lambda *_: None)
+            manifest.write(results / "manifests/emodb.csv", rows, {"corpus": "emodb"})
         return results
 
     return make

@@ -21,7 +21,7 @@ from xser_brain.cli import (
     transductive,
 )
 from xser_brain.recipes import find
-from xser_brain.training import stopping
+from xser_brain.training import launch, stopping
 
 COMMANDS = {
     "recipes": recipes,
@@ -34,8 +34,8 @@ COMMANDS = {
 SLURM_OPTIONS = {
     "partition": (str, "default: the cluster's own"),
     "time": (int, "minutes until a job is stopped and queued again; default: 240"),
-    "cpus": (int, "of a run; default: 1"),
-    "gpus": (int, "of a run; default: 0"),
+    "cpus": (int, "of a run, or of each of its processes; default: 1"),
+    "gpus": (int, "of a run, or of each of its processes; default: 0"),
     "memory": (float, "GB of a run; default: the cluster's own"),
     "parallel": (int, "runs at once; default: 32"),
     "requeues": (int, "how often a run may be out of time; default: 10"),
@@ -70,6 +70,7 @@ def _grid(args: argparse.Namespace, rest: list[str]) -> int:
     chosen = grid.read(find(args.grid)).narrowed(
         args.systems, args.encoders, args.seeds
     )
+    processes, _ = launch.split(rest)
     grid.require_disk(args.results)
     planned = grid.plan(chosen, args.results, rest)
     if args.dry_run:
@@ -80,11 +81,11 @@ def _grid(args: argparse.Namespace, rest: list[str]) -> int:
     if args.slurm:
         from xser_brain.grids.cluster import ClusterOptions, SlurmJobs
 
-        options = ClusterOptions(**given)
+        options = ClusterOptions(**given, processes=processes)
         jobs, pause = SlurmJobs(planned.tasks, args.results / "slurm", options), 10.0
     else:
         gpus = args.devices.split(",") if args.devices else ()
-        jobs = grid.LocalJobs(planned.tasks, args.jobs, args.threads, gpus)
+        jobs = grid.LocalJobs(planned.tasks, args.jobs, args.threads, gpus, processes)
         pause = 0.0
     try:
         # What a cluster does needs nobody to wait for it, unless it is typed away.

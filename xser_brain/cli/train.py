@@ -1,12 +1,13 @@
 """``train.py`` of every recipe, and ``xser train``: the command line of a run."""
 
+import os
 import sys
 from collections.abc import Sequence
 
 from data_prep.errors import UserError
 from data_prep.outside import printable
 from xser_brain.recipes import find
-from xser_brain.training import disk, hparams, stopping
+from xser_brain.training import hparams, launch, stopping
 
 TEXT = "Train and score a recipe, as its train.py does."
 HELP = f"""\
@@ -16,7 +17,9 @@ usage: xser train RECIPE [--key=value ...]
 {TEXT}
 A RECIPE is a YAML file, or one that `xser recipes list` shows; --help after it shows its
 keys. SpeechBrain's run options can be given too, as --device=cuda:1, --precision=bf16 or
---noprogressbar: --help_all shows them.
+--noprogressbar: --help_all shows them. --processes=N shares each batch among N
+processes, each with a GPU of its own if there are any: the same method, N times the
+memory. torchrun does the same, also over several machines.
 
 A recipe is a program: the YAML names code that runs, some of it (!apply) while the
 YAML is read, and Python files beside it can be named. Run a stranger's recipe as you
@@ -44,33 +47,47 @@ def main(argv: Sequence[str] | None = None) -> int:
             argv = ["--help"]
         elif not named:
             raise UserError("pass a recipe: `xser recipes list` shows what there is")
-        # What --help does not need takes seconds to import.
-        from xser_brain.training.run import run
-
-        recipe, run_opts, overrides = hparams.parse_arguments(argv)
-        with stopping.heeded():
-            run(find(recipe), overrides, run_opts)
+        processes, argv = launch.split(argv)
+        if processes > 1:
+            with stopping.heeded():
+                launch.launch(train, argv, processes)
+        else:
+            train(argv)
     except UserError as error:
         return _complain(str(error))
     except stopping.Stopped as stopped:
-        print(
-            f"stopped by {stopped}: the same command goes on from here", file=sys.stderr
-        )
+        if os.environ.get("RANK", "0") == "0":  # all processes have stopped
+            print(
+                f"stopped by {stopped}: the same command goes on from here",
+                file=sys.stderr,
+            )
         return stopped.code
     except Exception as error:
-        refused = disk.reason(error)
-        if refused is None:
+        from xser_brain.training import mishaps
+
+        line = mishaps.explain(error)
+        if line is None:
             raise
-        return _complain(f"cannot write {refused}")
+        return _complain(line)
     return 0
+
+
+def train(argv: Sequence[str]) -> None:
+    """Carry out a run, or this process' part of it, in this process.
+
+    ``argv`` is as for ``main``. UserError after a mistake that the user can mend, Stopped
+    if a signal asked for it.
+    """
+    # What --help does not need takes seconds to import.
+    from xser_brain.training.run import run
+
+    recipe, run_opts, overrides = hparams.parse_arguments(argv)
+    with stopping.heeded():
+        run(find(recipe), overrides, run_opts)
 
 
 def _complain(message: str) -> int:
     # From a loader's process the message comes with its traceback around it.
     line = printable(message.strip().splitlines()[-1].split("UserError: ")[-1])
-    if line.startswith("cannot write"):
-        line += (
-            ": free the disk or pass --results=DIR; the run goes on where it stopped"
-        )
     print(f"error: {line}", file=sys.stderr)
     return 2

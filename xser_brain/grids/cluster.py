@@ -92,7 +92,9 @@ class ClusterOptions:
     time : int
         Minutes until a job is stopped and queued again.
     cpus, gpus : int
-        Of one task.
+        Of one task, or of each of its processes.
+    processes : int
+        Of one task, all of them on one node.
     memory : float, optional
         GB of one task.
     parallel : int
@@ -122,9 +124,12 @@ class ClusterOptions:
     parallel: int = 32
     requeues: int = 10
     setup: tuple[str, ...] = ()
+    processes: int = 1
 
     def __post_init__(self):
-        least = {"time": 1, "cpus": 1, "gpus": 0, "parallel": 1, "requeues": 0}
+        least = {
+            "time": 1, "cpus": 1, "gpus": 0, "parallel": 1, "requeues": 0, "processes": 1,
+        }  # fmt: skip
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise UserError(
@@ -375,8 +380,8 @@ class SlurmJobs:
             job_name=array,
             partition=options.partition,
             time=options.time,
-            cpus_per_task=options.cpus,
-            gpus_per_node=options.gpus or None,
+            cpus_per_task=options.cpus * options.processes,
+            gpus_per_node=options.gpus * options.processes or None,
             mem=None if options.memory is None else f"{options.memory * 1024:.0f}M",
             array_parallelism=options.parallel,
             setup=list(options.setup) or None,

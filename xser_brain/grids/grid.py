@@ -38,6 +38,7 @@ from data_prep.errors import UserError
 from xser_brain.grids.cluster import Task
 from xser_brain.recipes import find, full_path, is_file
 from xser_brain.reports.paper import paper_systems
+from xser_brain.training import launch
 from xser_brain.training.hparams import is_file_name, system_path
 from xser_brain.training.stopping import Stopped
 from xser_brain.yaml_text import read_yaml
@@ -219,6 +220,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     """
     from xser_brain.training import folder, hparams, options, spec
 
+    processes, _ = launch.split(rest)
     tasks, finished = [], []
     cells = list(itertools.product(grid.recipes, grid.encoders, grid.systems))
     prepared, seen = set(), {}
@@ -229,7 +231,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
         if encoder:
             chosen["encoder"] = encoder
         common = [str(recipe), *rest, *(_option(*item) for item in chosen.items())]
-        _, given, overrides = hparams.parse_arguments(common)
+        _, given, overrides = hparams.parse_arguments(launch.split(common)[1])
         run_opts = options.settle(given)
         described = spec.describe(recipe, overrides)
         needed = {*described.corpora} - prepared
@@ -237,6 +239,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
             described.prepare()
             prepared |= needed
         identity = described.identity(described.plan(), run_opts)
+        identity["processes"] = processes
         cell = described.folder.parent
         if seen.setdefault(cell, (recipe, changes, encoder)) != (
             recipe,
@@ -273,6 +276,13 @@ class LocalJobs:
         CPU threads of each. By default what the machine has, shared out.
     gpus : sequence of str
         The GPUs, as CUDA_VISIBLE_DEVICES names them; none: the CPU.
+    processes : int
+        Of each run, each with a GPU of its own.
+
+    Raises
+    ------
+    UserError
+        If a run has more processes than there are GPUs.
     """
 
     def __init__(
@@ -281,10 +291,18 @@ class LocalJobs:
         jobs: int | None = None,
         threads: int | None = None,
         gpus: Sequence[str] = (),
+        processes: int = 1,
     ):
         cores = len(os.sched_getaffinity(0))
-        self.slots = list(gpus)[:jobs] or [None] * (jobs or cores)
-        self.threads = threads or max(1, cores // len(self.slots))
+        if gpus and len(gpus) < processes:
+            raise UserError(
+                f"{processes} processes a run and {len(gpus)} GPU(s): name more "
+                "--devices, or ask for fewer --processes"
+            )
+        ends = range(processes, len(gpus) + 1, processes)
+        shared = [",".join(gpus[end - processes : end]) for end in ends]
+        self.slots = shared[:jobs] or [None] * (jobs or max(1, cores // processes))
+        self.threads = threads or max(1, cores // (len(self.slots) * processes))
         self.waiting = list(tasks)
         self.running: dict[multiprocessing.Process, tuple[Task, str | None]] = {}
         self.states = dict.fromkeys((task.name for task in tasks), WAITING)

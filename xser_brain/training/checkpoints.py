@@ -203,7 +203,7 @@ class AtomicCheckpointer(Checkpointer):
             refused = disk.reason(error, self.checkpoints_dir)
             if refused is None:
                 raise
-            raise UserError(f"cannot write {refused}") from error
+            raise UserError(f"cannot write {refused}: {disk.MEND}") from error
         ddp_barrier()  # every process may write a part
         if checkpoint is not None:
             path = checkpoint.path

@@ -17,6 +17,7 @@ CODES = (
 # torch writes files by itself, and says neither which nor why.
 TORCH = "PytorchStreamWriter|iostream|inline_container|unexpected pos"
 PROBE = 1 << 20  # bytes
+MEND = "free the disk or pass --results=DIR; the run goes on where it stopped"
 
 
 def reason(error: BaseException, folder: Path | None = None) -> str | None:

@@ -70,12 +70,18 @@ def settle(given: RunOptions | Mapping) -> RunOptions:
         )
     if not chosen & {"ckpt_interval_minutes", "ckpt_interval_steps"}:
         changed["ckpt_interval_minutes"] = INTERVAL
+    if "distributed_backend" not in chosen and _device(options) == "cpu":
+        changed["distributed_backend"] = "gloo"  # NCCL is for GPUs alone
     options = replace(options, **changed, overridden_args=chosen | {*changed})
     for name in ("precision", "eval_precision"):
         if options[name] not in PRECISIONS:
             raise UserError(
                 f"--{name} is {options[name]}: use {' or '.join(PRECISIONS)}"
             )
-        if options[name] == "fp16" and (options.device or infer_device()) == "cpu":
+        if options[name] == "fp16" and _device(options) == "cpu":
             raise UserError(f"--{name}=fp16 needs a GPU: on a CPU use bf16 or fp32")
     return options
+
+
+def _device(options: RunOptions) -> str:
+    return options.device or infer_device()

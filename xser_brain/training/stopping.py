@@ -7,6 +7,7 @@ and saved; at any other time there is nothing to save, and it ends at once.
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -31,18 +32,22 @@ class Stopped(BaseException):
         return 128 + self.signum
 
 
-_asked: list[int] = []
+# Of two Ctrl-C so many seconds apart the second breaks off. Both a terminal and who
+# launched several processes pass on the first.
+APART = 0.5
+_asked: list[tuple[int, float]] = []
 _saves = False
 
 
 def asked() -> int | None:
     """The signal that asks to stop, or None."""
-    return _asked[0] if _asked else None
+    return _asked[0][0] if _asked else None
 
 
 def _ask(signum: int, frame: object) -> None:
-    impatient = signum == signal.SIGINT and bool(_asked)
-    _asked.append(signum)
+    now = time.monotonic()
+    impatient = signum == signal.SIGINT and any(now - t > APART for _, t in _asked)
+    _asked.append((signum, now))
     if not _saves or impatient:
         raise Stopped(signum)
 

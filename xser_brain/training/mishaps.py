@@ -1,0 +1,55 @@
+"""What may befall a run from outside, said in one line instead of a traceback."""
+
+import re
+
+import torch
+
+from xser_brain.training import disk
+
+GO_ON = "the run goes on where it was saved"
+READER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (.*)")
+MEMORY = re.compile(r"can't allocate memory|[Cc]annot allocate memory|out of memory")
+
+
+def explain(error: BaseException) -> str | None:
+    """What has happened and how to mend it, or None if it is no such mishap.
+
+    Arguments
+    ---------
+    error : BaseException
+        What ended the run.
+
+    Returns
+    -------
+    str or None
+
+    Example
+    -------
+    >>> explain(MemoryError()).split(":")[0]
+    'not enough memory'
+    >>> explain(ValueError("another matter")) is None
+    True
+    """
+    text = str(error)
+    refused = disk.reason(error)
+    if refused is not None:
+        return f"cannot write {refused}: {disk.MEND}"
+    reader = READER.search(text)
+    if reader:
+        return (
+            f"a process that read ahead was lost ({reader[1].split('. ')[0]}): lower "
+            f"--num_workers if memory was short; {GO_ON}"
+        )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError | OSError) and MEMORY.search(text)
+    ):
+        return (
+            "not enough memory: lower --batch_size or --num_workers, or share a batch "
+            f"by --processes; {GO_ON}"
+        )
+    if isinstance(error, FileNotFoundError):
+        return (
+            f"{error.filename} is gone, moved or removed in mid-run: move it back, and "
+            f"{GO_ON}"
+        )
+    return None
