@@ -20,7 +20,7 @@ import soundfile
 from data_prep import audio
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
-from data_prep.outside import read_json
+from data_prep.outside import printable, read_json
 
 MEMORY = ".audio.json"
 SETTLED = 2  # seconds; a file changed since then may change again unnoticed
@@ -166,7 +166,7 @@ def twins(
                 if len({*values}) > 1
             ]
             how = " and ".join(kinds) or "under two names"
-            text = f"{' and '.join(names)} are one recording, {how}"
+            text = f"{' and '.join(map(printable, names))} are one recording, {how}"
             lines.append((-len(kinds), text))
     lines.sort()
     yield from (text for _, text in lines[:shown])

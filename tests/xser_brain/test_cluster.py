@@ -469,7 +469,9 @@ import os, sys, time
 
 def pause(event, args):
     global seen
-    if event == "os.rename" and "{UNFINISHED}CKPT" in os.fspath(args[0]):
+    if event != "os.rename":
+        return
+    if os.path.basename(os.fspath(args[0])).startswith("{UNFINISHED}CKPT"):
         seen += 1
         stopping = sys.modules["xser_brain.training.stopping"]
         while seen == 2 and not os.path.exists(os.environ["GO"]):
