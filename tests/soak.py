@@ -71,7 +71,9 @@ class Soak:
         self.temporary.mkdir(parents=True)
         self.grid.write_text(GRID)
         for name in CORPORA:
-            standin.write(name, self.data / name, 4, 2, progress=False)
+            standin.write(
+                name, self.data / name, speakers=4, sentences=2, progress=False
+            )
 
     def start(self, results: Path) -> subprocess.Popen:
         """The command that a user gives."""
