@@ -16,25 +16,33 @@ from speechbrain.utils.checkpoints import (
     register_checkpoint_hooks,
 )
 from torch.nn import functional
-from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from xser_brain import parallel
 from xser_brain.data.batches import Batch
+from xser_brain.encoders.pieces import InPieces, normalises_over_batch
 from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
 from xser_brain.training import stopping
 from xser_brain.training.checkpoints import BEST
 from xser_brain.training.selection import Validation
 
+logger = logging.getLogger(__name__)
+
 SCORE = "score"  # of a checkpoint, by the run's selection
 MEND = "nothing of it was kept; lower --learning_rate, or look at these recordings"
 
 
+WRAPPERS = (DataParallel, DistributedDataParallel, InPieces)
+
+
 def unwrapped(module):
-    """A module as it was before several processes shared it."""
-    return getattr(module, "module", module)
+    """A module as it was before several processes, or pieces of a batch, shared it."""
+    while isinstance(module, WRAPPERS):
+        module = module.module
+    return module
 
 
 def _forget_after(log: Path, step: int) -> None:
@@ -63,11 +71,17 @@ class XSERBrain(sb.Brain):
     the order of their indices).
 
     An epoch is what lies between two validations, not a pass over the data: budgets
-    are optimiser steps.
+    are optimiser steps. With ``grad_accumulation_factor``, what is a batch here is all of
+    a step (see ``xser_brain.data.sampling.Joined``), and is encoded in that many pieces.
     """
 
     left_out = 0  # steps, for their gradients overflowed in half precision
     _parts_before = None  # of an interval that is resumed half-way
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        # SpeechBrain would take the mean of losses that each see one piece.
+        self.pieces, self.grad_accumulation_factor = self.grad_accumulation_factor, 1
 
     def on_fit_start(self):
         """Resume, and note how long training took before."""
@@ -95,9 +109,7 @@ class XSERBrain(sb.Brain):
             raise stopping.Stopped(asked)
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        """Only between two steps; by a clock that nobody sets, or if asked to stop."""
-        if self.step % self.grad_accumulation_factor:
-            return False
+        """By a clock that nobody sets, or if asked to stop."""
         if self._asked():
             return True
         since = time.monotonic() - self._kept_at
@@ -146,7 +158,19 @@ class XSERBrain(sb.Brain):
         self._parts_before = state.get("parts")
 
     def _wrap_distributed(self):
-        """Share gradients and batch norm among processes; on CPU torch has no such norm."""
+        """Share gradients and batch norm among processes; on CPU torch has no such norm.
+
+        Inside of each process the encoder takes its share in pieces.
+        """
+        if self.pieces > 1 and "encoder" in self.modules:
+            if normalises_over_batch(self.modules.encoder):
+                logger.warning(
+                    "The encoder's batch norm sees the utterances of all %d batches of a "
+                    "step, so that they are encoded at once: accumulation saves no memory",
+                    self.pieces,
+                )
+            else:
+                self.modules["encoder"] = InPieces(self.modules.encoder, self.pieces)
         if not self.distributed_launch or self.device_type != "cpu":
             super()._wrap_distributed()
             return
@@ -304,7 +328,7 @@ class XSERBrain(sb.Brain):
         Raises
         ------
         UserError
-            Naming the utterances of the last batch.
+            Naming the utterances.
         """
         if not self.scaler.is_enabled() and not all_finite(self.modules.parameters()):
             raise self._not_finite("a gradient", *self._current, sb.Stage.TRAIN)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from small import ECAPA_KEYS, FAMILIES, RECIPE, SMALL, TINY
+from small import ECAPA_KEYS, FAMILIES, KINDS, RECIPE, SMALL, TINY
 from speechbrain.utils.logger import TqdmCompatibleStreamHandler
 
 from data_prep import manifest, standin
@@ -71,6 +71,65 @@ def finished(argv, tmp_path_factory) -> Path:
     results = tmp_path_factory.mktemp("finished")
     assert main(argv(results)) == 0
     return results / "ravdess_to_emodb/proposed/ecapa/1"
+
+
+@pytest.fixture(scope="session")
+def launch(argv, tmp_path_factory, small_encoder):
+    """Train in so many processes: the run's folder, and the gradients of its steps."""
+    script = Path(__file__).with_name("gradients_of.py")
+    done = {}
+
+    def launch(
+        kind: str,
+        processes: int = 1,
+        follow: Path | None = None,
+        steps: int = 50,
+        options: tuple[str, ...] = (),
+        **changes,
+    ) -> tuple[Path, Path]:
+        key = kind, processes, follow, steps, options, *changes.items()
+        if key not in done:
+            folder = tmp_path_factory.mktemp(f"{kind}{processes}")
+            changes |= {**KINDS[kind], "steps": steps, "validate_every": steps // 2}
+            if kind != "ecapa":
+                changes["encoder_source"] = small_encoder("wav2vec2")
+            start, given = [sys.executable], argv(folder, **changes)
+            if processes > 1:
+                start += ["-m", "torch.distributed.run", "--standalone"]
+                start += [f"--nproc_per_node={processes}"]
+                given.append("--distributed_backend=gloo")
+            file = folder / "gradients.pt"
+            others = [f"--follow={follow}"] if follow else []
+            # In single precision some steps of ECAPA differ by 1e-3: an activation is
+            # next to zero.
+            double = "1" if kind == "ecapa" else ""
+            found = subprocess.run(
+                [*start, script, file, *others, *given, *options],
+                capture_output=True,
+                text=True,
+                timeout=300,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "DOUBLE": double},
+            )
+            assert found.returncode == 0, found.stderr[-9000:]
+            [run] = folder.glob("*/*/*/1")
+            done[key] = run, file
+        return done[key]
+
+    return launch
+
+
+@pytest.fixture(scope="session")
+def assert_same_gradients():
+    """Of two files of ``launch``: those of all steps agree to rounding."""
+
+    def compare(found: Path, expected: Path, least: int) -> None:
+        ours, theirs = (torch.load(f, weights_only=True) for f in (found, expected))
+        assert len(ours) == len(theirs) >= least
+        for step, other in zip(ours, theirs, strict=True):
+            for mine, its in zip(step, other, strict=True):
+                torch.testing.assert_close(mine, its, atol=1e-5, rtol=1e-4)
+
+    return compare
 
 
 @pytest.fixture

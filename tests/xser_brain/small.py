@@ -40,6 +40,11 @@ FAMILIES = {
     "wavlm-layer-norm": ("WavLM", LAYER_NORM),
     "data2vec": ("Data2VecAudio", {}),
 }
+KINDS = {
+    "ecapa": {"encoder": "ecapa"},
+    "cached": {"encoder": "wav2vec2"},
+    "lora": {"encoder": "wav2vec2", "adaptation": "lora", "lora_rank": 2},
+}
 ATTRIBUTES = ("emotions", "languages", "speakers", "corpora", "genders")
 
 

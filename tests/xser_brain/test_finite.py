@@ -66,6 +66,15 @@ def test_first_step_that_is_no_number(how, what, system, argv, complaint, tmp_pa
     assert [line.split(",")[0] for line in steps] == ["step: 3", "step: 6"]
 
 
+def test_all_batches_of_an_accumulated_step_are_named(
+    system, argv, complaint, tmp_path
+):
+    args = argv(tmp_path, system=system(".nan"))
+    line = complaint([*args, "--grad_accumulation_factor=2"])
+    assert "step 8: the loss" in line
+    assert "and 69 more" in line
+
+
 @pytest.mark.parametrize("every", [1, 12])
 def test_a_learning_rate_of_a_million(every, argv, complaint, tmp_path):
     changes = {"learning_rate": 1e6, "warmup": 0, "validate_every": every}

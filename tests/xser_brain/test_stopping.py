@@ -104,14 +104,25 @@ def test_a_signal_while_features_are_computed(argv, python, small_encoder, tmp_p
     assert main(argv(tmp_path, **changes)) == 0
 
 
-def test_accumulated_steps_are_saved_whole(argv, python, record, tmp_path):
-    """Of four batches a step, the signal comes in the second."""
-    args = ["--grad_accumulation_factor=4"]
-    assert main([*argv(tmp_path / "a"), *args]) == 0
-    stopped = python(SIGNALLED, "15", "step", *argv(tmp_path / "b"), *args)
-    assert stopped.returncode == 143
-    assert main([*argv(tmp_path / "b"), *args]) == 0
-    assert_same_run(tmp_path / "b" / RUN, tmp_path / "a" / RUN, record)
+@pytest.mark.parametrize("encoder", ["ecapa", "wav2vec2-lora"])
+def test_accumulated_steps_are_saved_whole(
+    encoder, argv, python, small_encoder, record, tmp_path
+):
+    """Four batches a step, and in the pieces of the second encoder dropout."""
+    changes = {}
+    if encoder != "ecapa":
+        changes = {"encoder": "wav2vec2", "encoder_source": small_encoder("wav2vec2"),
+                   "adaptation": "lora", "lora_dropout": 0.3}  # fmt: skip
+    one, other = (
+        [*argv(tmp_path / name, **changes), "--grad_accumulation_factor=4"]
+        for name in "ab"
+    )
+    assert main(one) == 0
+    assert python(SIGNALLED, "15", "step", *other).returncode == 143
+    run = RUN.parents[1] / encoder / "1"
+    assert steps(tmp_path / "b" / run)[8] is False
+    assert main(other) == 0
+    assert_same_run(tmp_path / "b" / run, tmp_path / "a" / run, record)
 
 
 def test_signals_are_given_back():

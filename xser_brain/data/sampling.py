@@ -312,6 +312,39 @@ class RandomBatches(Batches):
         yield from stream.reshape(self.batches, self.batch_size).tolist()
 
 
+class Joined(Sampler[list[int]]):
+    """The batches of a sampler, so many of them at a time as one large batch.
+
+    Each was drawn on its own: at the end of a pass over the data, two of them may hold
+    the same utterance. What a checkpoint keeps is the sampler's.
+
+    Arguments
+    ---------
+    sampler : Batches
+        Whose batches these are.
+    count : int
+        Batches in a large one.
+
+    Example
+    -------
+    >>> sampler = RandomBatches(n=6, batch_size=2, batches=3)
+    >>> [sorted(batch) for batch in Joined(sampler, 3)]
+    [[0, 1, 2, 3, 4, 5]]
+    """
+
+    def __init__(self, sampler: Batches, count: int) -> None:
+        self.sampler = sampler
+        self.count = count
+
+    def __len__(self) -> int:
+        return len(self.sampler) // self.count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        one_after_another = [iter(self.sampler)] * self.count
+        for batches in zip(*one_after_another, strict=False):
+            yield [*itertools.chain.from_iterable(batches)]
+
+
 class _Cell:
     """The utterances of one language and emotion.
 

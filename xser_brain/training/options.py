@@ -7,6 +7,7 @@ from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.run_opts import RunOptions
 
 from data_prep.errors import UserError
+from xser_brain.numbers import number
 
 # Those that decide on a result.
 DECISIVE = (
@@ -57,6 +58,8 @@ def settle(given: RunOptions | Mapping) -> RunOptions:
     for name, reason in REFUSED.items():
         if name in chosen and options[name] != RunOptions()[name]:
             raise UserError(f"--{name}: {reason}")
+    factor = "grad_accumulation_factor"
+    number(f"--{factor}", options[factor], least=1, whole=True)
     changed = {}
     for name, precision in SPELLINGS.items():
         if options[name]:

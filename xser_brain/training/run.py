@@ -18,6 +18,7 @@ from data_prep.manifest import write_atomic
 from xser_brain import parallel
 from xser_brain.brain import XSERBrain
 from xser_brain.data.batches import by_duration, loader
+from xser_brain.data.sampling import Joined
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
 from xser_brain.training import assemble, folder, options, record
@@ -167,7 +168,7 @@ def train(
     workers = reader.workers(int(spec.training["num_workers"]))
     brain.fit(
         brain.hparams.epoch_counter,
-        loader(train_set, sampler, workers),
+        loader(train_set, Joined(sampler, accumulated), workers),
         loader(valid_set, parallel.dealt(batches), workers),
     )
 

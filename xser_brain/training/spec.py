@@ -318,10 +318,13 @@ class Spec:
         -------
         dict
         """
+        decisive = {name: run_opts[name] for name in options.DECISIVE}
+        if run_opts["grad_accumulation_factor"] > 1:
+            decisive["accumulated"] = "as one batch"  # before, each was a step's part
         return {
             "hparams": {**decisive_values(self.text), **self._own_code()},
             "protocol": plan.sha256(),
-            "options": {name: run_opts[name] for name in options.DECISIVE},
+            "options": decisive,
             "seed": self.seed,
             "audio": plan.audio(),
             "processes": get_world_size() if is_initialized() else 1,
