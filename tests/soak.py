@@ -25,7 +25,7 @@ from data_prep import standin
 PAUSES = 30, 90  # seconds between two kills
 CORPORA = ("ravdess", "esd", "urdu", "emodb")
 OPTIONS = {
-    "non_target": "[esd,urdu]", "splits": "speaker", "steps": 400, "validate_every": 50,
+    "non_target": "[esd,urdu]", "splits": "speaker", "steps": 120, "validate_every": 15,
     "warmup": 20, "crop": 1.0, "width": 16, "channels": 16, "n_mels": 16,
     "attention_channels": 8,
 }  # fmt: skip

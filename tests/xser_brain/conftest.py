@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import transformers
-from small import ECAPA_KEYS, FAMILIES, KINDS, RECIPE, SMALL, TINY
+from small import KINDS, RECIPE, TINY, without_ecapa, write_encoder
 from speechbrain.utils.logger import TqdmCompatibleStreamHandler
 
 from data_prep import manifest, standin
@@ -54,7 +53,7 @@ def argv(standins):
     def build(results: Path, **changes) -> list[str]:
         options = {"data_root": standins, "results": results, **TINY, **changes}
         if options.get("encoder", "ecapa") != "ecapa":
-            options = {k: v for k, v in options.items() if k not in ECAPA_KEYS}
+            options = without_ecapa(options)
         given = {key: value for key, value in options.items() if value is not None}
         return [
             str(RECIPE),
@@ -185,18 +184,8 @@ def small_encoder(tmp_path_factory):
     def build(family: str, do_normalize: bool = True) -> Path:
         key = family, do_normalize
         if key not in folders:
-            name, options = FAMILIES[family]
-            config = getattr(transformers, f"{name}Config")(**SMALL, **options)
-            torch.manual_seed(5)
-            model = getattr(transformers, f"{name}Model")(config)
-            with torch.no_grad():  # fresh norms would hide one that is left out
-                for parameter in model.parameters():
-                    parameter.add_(0.02 * torch.randn_like(parameter))
-            folders[key] = tmp_path_factory.mktemp(family)
-            model.save_pretrained(folders[key])
-            transformers.Wav2Vec2FeatureExtractor(
-                do_normalize=do_normalize
-            ).save_pretrained(folders[key])
+            folder = tmp_path_factory.mktemp("encoder") / family
+            folders[key] = write_encoder(folder, family, do_normalize)
         return folders[key]
 
     return build

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+import transformers
 
 from xser_brain.objectives import Heard
 
@@ -54,3 +55,23 @@ def heard(embeddings: torch.Tensor, classes: int = 4, **known: torch.Tensor) -> 
     indices = {name: known.pop(name, unknown) for name in ATTRIBUTES}
     logits = known.pop("logits", torch.zeros(len(embeddings), classes))
     return Heard(embeddings, logits, **indices, **known)
+
+
+def without_ecapa(options: dict) -> dict:
+    """Options of a run whose encoder is another."""
+    return {key: value for key, value in options.items() if key not in ECAPA_KEYS}
+
+
+def write_encoder(folder: Path, family: str, do_normalize: bool = True) -> Path:
+    """Write a small encoder with random weights, as a hub has it; returns its folder."""
+    name, options = FAMILIES[family]
+    config = getattr(transformers, f"{name}Config")(**SMALL, **options)
+    torch.manual_seed(5)
+    model = getattr(transformers, f"{name}Model")(config)
+    with torch.no_grad():  # fresh norms would hide one that is left out
+        for parameter in model.parameters():
+            parameter.add_(0.02 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=do_normalize)
+    extractor.save_pretrained(folder)
+    return folder

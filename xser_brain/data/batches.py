@@ -268,6 +268,9 @@ class Loader(SaveableDataLoader):
             batch_size=None,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
+            # What they read from lies in this process: memory, locks, mapped files.
+            # Where this process is itself a grid's, another method would be the default.
+            multiprocessing_context="fork" if num_workers else None,
             worker_init_fn=_leave_to_parent,
         )
 
