@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import slurm
@@ -682,3 +683,28 @@ def test_time_out(late, predictions):
     assert "Loading a checkpoint" in log.partition("Requeued job")[2]
     written = (grid.run("proposed/1") / "predictions.csv").read_bytes()
     assert written == predictions["proposed/1"]
+
+
+@pytest.mark.slow
+def test_a_run_of_two_processes_goes_on(node, argv, tmp_path):
+    """Both are stopped, queued again and go on as two that nobody stopped."""
+    grid = Grid(tmp_path / "slurm", argv, RUNS[:1], time=30, processes=2)
+    (one,) = grid.tasks
+    grid.tasks = [replace(one, argv=(*one.argv, "--processes=2"))]
+    jobs = grid.open()
+    jobs.submit()
+    assert "--cpus-per-task=2" in script_of(
+        grid.folder, record(grid.folder)[one.name]["id"]
+    )
+    grid.wait_halfway()
+    grid.go.touch()
+    job = record(grid.folder)[one.name]["id"]
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    grid.wait_for_restart(one.name)
+    grid.wait(lambda: jobs.poll() == {one.name: "done"})
+    here = argv(tmp_path / "here", system="proposed", seed=1)
+    command = [sys.executable, "-m", "xser_brain", "train", *here, "--processes=2"]
+    subprocess.run(command, check=True, capture_output=True)
+    (expected,) = (tmp_path / "here").rglob("predictions.csv")
+    found = grid.run(one.name) / "predictions.csv"
+    assert found.read_bytes() == expected.read_bytes()
