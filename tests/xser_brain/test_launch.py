@@ -117,14 +117,21 @@ def test_as_with_torchrun(pair, argv, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
-@pytest.mark.parametrize("who", ["launcher", "one process", "all"])
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        ("SIGTERM", "launcher"),
+        ("SIGTERM", "all"),
+        ("SIGINT", "all"),  # as a terminal does it
+        ("SIGUSR1", "one process"),
+    ],
+)
 def test_a_signal_saves_and_the_run_goes_on(name, who, pair, argv, tmp_path):
     number = getattr(signal, name)
     command = [*TRAIN, *argv(tmp_path, **STEPS), "--processes=2"]
     process = start(command, start_new_session=True)
     wait_for_step(tmp_path / RUN, 10, process)
-    if who == "all":  # as a terminal does it
+    if who == "all":
         os.killpg(process.pid, number)
     elif who == "launcher":
         os.kill(process.pid, number)

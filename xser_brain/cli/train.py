@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from data_prep.errors import UserError
 from data_prep.outside import printable
 from xser_brain.recipes import find
-from xser_brain.training import hparams, launch, stopping
+from xser_brain.training import hparams, launch, mishaps, stopping
 
 TEXT = "Train and score a recipe, as its train.py does."
 HELP = f"""\
@@ -63,8 +63,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         return stopped.code
     except Exception as error:
-        from xser_brain.training import mishaps
-
         line = mishaps.explain(error)
         if line is None:
             raise

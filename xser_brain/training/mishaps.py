@@ -2,13 +2,13 @@
 
 import re
 
-import torch
-
 from xser_brain.training import disk
 
 GO_ON = "the run goes on where it was saved"
 READER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (.*)")
-MEMORY = re.compile(r"can't allocate memory|[Cc]annot allocate memory|out of memory")
+MEMORY = re.compile(
+    r"can't allocate memory|[Cc]annot allocate memory|out of memory|bad_alloc"
+)
 
 
 def explain(error: BaseException) -> str | None:
@@ -40,7 +40,7 @@ def explain(error: BaseException) -> str | None:
             f"a process that read ahead was lost ({reader[1].split('. ')[0]}): lower "
             f"--num_workers if memory was short; {GO_ON}"
         )
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+    if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and MEMORY.search(text)
     ):
         return (
