@@ -1,8 +1,8 @@
 """Damaged files of all kinds for every reader of outside data: a value or a UserError.
 
 ``python -m tests.fuzz [--inputs=N] [--only=WORD] [--seed=N]`` tries N inputs, shared out
-evenly, and prints a Markdown table; it ends with 1 if an input ended otherwise. Readers
-are listed in the ``READERS`` of ``tests/data_prep/readers.py`` and
+evenly, and prints a Markdown table, that of docs/security.md; it ends with 1 if an input
+ended otherwise. Readers are listed in the ``READERS`` of ``tests/data_prep/readers.py`` and
 ``tests/xser_brain/result_readers.py``.
 """
 
@@ -12,6 +12,8 @@ import gzip
 import importlib
 import json
 import multiprocessing
+import os
+import platform
 import random
 import resource
 import shutil
@@ -94,11 +96,8 @@ class Outcome(NamedTuple):
 
 def readers(only: str = "") -> list[Reader]:
     """All readers whose name holds a word."""
-    found = []
-    for name in SUITES:
-        with contextlib.suppress(ModuleNotFoundError):
-            found += importlib.import_module(name).READERS
-    return [reader for reader in found if only in reader.name]
+    suites = [importlib.import_module(name).READERS for name in SUITES]
+    return [reader for suite in suites for reader in suite if only in reader.name]
 
 
 def damage(rng: random.Random, data: bytes) -> bytes:
@@ -295,10 +294,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="readers whose name holds this")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
+    os.environ["TQDM_DISABLE"] = "1"
     chosen = readers(args.only)
+    if not chosen:
+        parser.error(f"no reader's name holds {args.only!r}")
     print(
-        "| reader | inputs | values | UserErrors | others | peak memory | longest |\n"
-        "|---|---|---|---|---|---|---|"
+        f"`python -m tests.fuzz --inputs={args.inputs} --seed={args.seed}`, "
+        f"Python {platform.python_version()}:\n\n"
+        "| reader | inputs | values | UserErrors | others | more memory | longest |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |"
     )
     total = Outcome()
     for number, reader in enumerate(chosen):

@@ -389,7 +389,9 @@ def test_parse_overrides(text, values):
     assert parse_overrides(text) == values
 
 
-@pytest.mark.parametrize("text", ["seed", "a: [1", "- 1", "a: b: c"])
+@pytest.mark.parametrize(
+    "text", ["seed", "a: [1", "- 1", "a: b: c", f"a: {'9' * 5000}"]
+)
 def test_parse_overrides_refuses(text):
     with pytest.raises(UserError, match="use --key=value") as error:
         parse_overrides(text)
