@@ -1,15 +1,16 @@
 """Damaged files of all kinds for every reader of outside data: a value or a UserError.
 
-``python -m tests.fuzz [--inputs=N] [--only=WORD] [--seed=N]`` tries N inputs, shared out
-evenly, and prints a Markdown table, that of docs/security.md; it ends with 1 if an input
-ended otherwise. Readers are listed in the ``READERS`` of ``tests/data_prep/readers.py`` and
-``tests/xser_brain/result_readers.py``.
+``python -m tests.fuzz [--inputs=N] [--only=WORD] [--seed=N] [--processes=N]`` tries N
+inputs, shared out evenly, and prints a Markdown table, that of docs/security.md; it ends
+with 1 if an input ended otherwise. Readers are listed in the ``READERS`` of
+``tests/data_prep/readers.py`` and ``tests/xser_brain/result_readers.py``.
 """
 
 import argparse
 import contextlib
 import gzip
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -293,6 +295,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--inputs", type=int, default=50_000, help="in all")
     parser.add_argument("--only", default="", help="readers whose name holds this")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="readers at once")
     args = parser.parse_args(argv)
     os.environ["TQDM_DISABLE"] = "1"
     chosen = readers(args.only)
@@ -305,15 +308,31 @@ def main(argv: list[str] | None = None) -> int:
         "| --- | --- | --- | --- | --- | --- | --- |"
     )
     total = Outcome()
-    for number, reader in enumerate(chosen):
-        share = (args.inputs + number) // len(chosen)
-        outcome = fuzz(reader, share, args.seed)
-        _row(reader.name, outcome)
-        total += outcome
+    shares = [(args.inputs + number) // len(chosen) for number in range(len(chosen))]
+    asked = [chosen, shares, itertools.repeat(args.seed)]
+    # Readers cannot be pickled; processes that are forked know them.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(args.processes, context, _know, asked) as pool:
+        for reader, outcome in zip(
+            chosen, pool.map(_fuzz_known, range(len(chosen))), strict=True
+        ):
+            _row(reader.name, outcome)
+            total += outcome
     _row("**all**", total)
     for line in total.others:
         print(line, file=sys.stderr)
     return bool(total.others)
+
+
+_known: list[tuple] = []
+
+
+def _know(*asked) -> None:
+    _known[:] = zip(*asked, strict=False)
+
+
+def _fuzz_known(number: int) -> Outcome:
+    return fuzz(*_known[number])
 
 
 def _row(name: str, outcome: Outcome) -> None:
