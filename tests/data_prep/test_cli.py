@@ -311,7 +311,7 @@ def test_names_move_no_terminal(urdu, tmp_path, blank):
     """Neither in what is printed, nor in what is logged, nor in an error."""
     evil = "\x1b[2J\x1b]0;evil\x07\nerror: all is well\u202e"
     blank(urdu / f"Sad/{evil}.wav")
-    for command in (["check"], ["prepare", "--splits=speaker"]):
+    for command in (["check"], ["prepare", "--splits=speaker", SMALL]):
         done = run(*command, "urdu", f"--data_folder={urdu}", cwd=tmp_path)
         said = done.stdout + done.stderr
         assert r"\x1b[2J\x1b]0;evil\x07\nerror: all is well\u202e" in said
