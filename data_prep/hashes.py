@@ -1,12 +1,11 @@
 """What tells one recording from another: hashes of its file, and of its samples.
 
 The one finds features again, which are of a file as it is; by the other a recording is
-known in whatever file it was copied to. Both are computed at once, and remembered.
+known in whatever file it was copied to. Both are computed together, and remembered.
 """
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import time
@@ -15,16 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
-
 from data_prep import audio
+from data_prep.audio import AudioError
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from data_prep.outside import printable, read_json
 
 MEMORY = ".audio.json"
 SETTLED = 2  # seconds; a file changed since then may change again unnoticed
-BLOCK = 1 << 20  # samples decoded at once
+BLOCK = 1 << 20  # bytes read, or samples decoded, at once
 SHOWN = 5  # of recordings that are there twice
 
 
@@ -47,21 +45,27 @@ def hash_audio(path: str) -> Hashes:
     -------
     Hashes
         ``samples``, of 32-bit floats, are the same in a copy with another header or as
-        FLAC, and empty if the file does not decode; both are if it cannot be read.
+        FLAC, and empty if the file does not decode or is beyond a limit of
+        ``data_prep.audio``; both are if it cannot be read.
     """
+    if not os.path.isfile(path):
+        return Hashes("", "")
+    content = hashlib.sha256()
     try:
-        content = Path(path).read_bytes()
-    except (OSError, ValueError):
+        with open(path, "rb") as stream:
+            while data := stream.read(BLOCK):
+                content.update(data)
+    except OSError:
         return Hashes("", "")
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as stream:
-            digest = hashlib.sha256(f"{stream.samplerate} {stream.channels} ".encode())
-            for block in stream.blocks(BLOCK, dtype="float32"):
-                digest.update(block.data)
-            samples = digest.hexdigest()
-    except (soundfile.SoundFileError, OSError):
-        samples = ""
-    return Hashes(hashlib.sha256(content).hexdigest(), samples)
+        with audio.opened(path, audio.DAY) as (stream, header):
+            rate = f"{header.sample_rate} {header.channels} "
+            samples = hashlib.sha256(rate.encode())
+            for block in audio.blocks(stream, header.frames, BLOCK):
+                samples.update(block.data)
+    except AudioError:
+        return Hashes(content.hexdigest(), "")
+    return Hashes(content.hexdigest(), samples.hexdigest())
 
 
 class AudioHashes:

@@ -1,5 +1,6 @@
 """The repository's own promises: thin recipes, documents that are up to date."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import ruamel.yaml
 
 from data_prep import corpus
+from tests.fuzz import readers
 from xser_brain.protocol import PAPER_SETTINGS
 from xser_brain.training.hparams import load, resolve
 from xser_brain.training.spec import settle
@@ -57,3 +59,44 @@ def test_every_encoder_piece_loads(encoder):
     hparams = load(resolve(path, changes))
     assert hparams["adapt"]["adaptation"] == changes.get("adaptation", "paper")
     assert "build" in hparams["model"] or "encoder_source" in hparams["model"]
+
+
+# --- Security
+
+
+def test_flaws_are_looked_up_each_week_and_by_hand():
+    text = (ROOT / ".github/workflows/audit.yml").read_text(encoding="utf-8")
+    workflow = ruamel.yaml.YAML(typ="safe").load(text)
+    assert set(workflow["on"]) == {"schedule", "workflow_dispatch"}
+    (when,) = workflow["on"]["schedule"]
+    assert re.fullmatch(r"\d+ \d+ \* \* [0-6]", when["cron"])
+    (job,) = workflow["jobs"].values()
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make audit"]
+    assert workflow["permissions"] == {"contents": "read"}
+    done = subprocess.run(
+        ["make", "-n", "audit"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert re.search(r"bandit .*-r data_prep xser_brain$", done.stdout, re.M)
+    assert re.search(r"pip-audit .*-r constraints\.txt$", done.stdout, re.M)
+
+
+def test_damaged_inputs_of_all_readers_are_in_the_document():
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    assert "python -m tests.fuzz --inputs=50000 --seed=0" in text
+    row = re.compile(r"^\| (.+?) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| 0 \|", re.M)
+    *rows, total = row.findall(text)
+    assert [name for name, *_ in rows] == [reader.name for reader in readers()]
+    assert total[:2] == ("**all**", "50,000")
+    found = [[int(cell.replace(",", "")) for cell in cells] for _, *cells in rows]
+    assert [f"{sum(column):,}" for column in zip(*found, strict=True)] == [*total[1:]]
+    assert all(inputs == sum(ended) for inputs, *ended in found)
+
+
+def test_every_attack_in_the_document_is_a_test():
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)`: ((?:`\w+`(?:, )?)+)", text)
+    assert len(named) > 20
+    for path, tests in named:
+        code = (ROOT / "tests" / path).read_text(encoding="utf-8")
+        for test in re.findall(r"\w+", tests):
+            assert f"\ndef {test}(" in code, f"{path}: {test}"

@@ -60,6 +60,14 @@ RESULT = {
     "ci95?": (dict, NOTHING),
     "ci95_speaker?": (dict, NOTHING),
 }
+BEGUN = {
+    "hparams": dict,
+    "options": dict,
+    "protocol": str,
+    "seed?": int,
+    "processes?": int,
+    "audio?": {str: str},
+}
 SEEN = {"corpora": [str], "languages": [str]}
 STAGES = ("training", "sampling", "normalisation", "model_selection", "evaluation")
 TRAINS_ON = ("source", "all", "target")
@@ -263,7 +271,7 @@ def read_identity(folder: Path) -> dict | None:
     Returns
     -------
     dict or None
-        With the mappings ``hparams`` and ``options``; None if there is none.
+        As ``Spec.identity`` makes it; None if there is none.
 
     Raises
     ------
@@ -273,7 +281,9 @@ def read_identity(folder: Path) -> dict | None:
     path = find_file(folder, IDENTITY)
     if not path.exists():
         return None
-    shape = {"hparams": dict, "options": dict}
     return read_json(
-        path, "what a run was begun with", shape, mend=f"delete {folder} and train anew"
+        path,
+        "what a run was begun with",
+        BEGUN,
+        mend=f"delete {folder} and train anew",
     )

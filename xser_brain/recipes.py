@@ -95,7 +95,8 @@ def find_piece(path: Path) -> Path:
 
 def pieces_beside(path: Path) -> list[str]:
     """Names of the pieces that could replace one, as encoders an encoder."""
-    found = (place.parent.glob("*.yaml") for place in _places(path))
+    places = (place.parent for place in _places(path))
+    found = (place.glob("*.yaml") for place in places if os.path.isdir(place))
     return sorted({piece.stem for pieces in found for piece in pieces})
 
 

@@ -1,5 +1,6 @@
 """YAML read as data: what it names is not built, and a small text stays small."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,7 @@ def parse_yaml(data: bytes, where: str, what: str, kind: str = "rt") -> dict:
     """
     yaml = ruamel.yaml.YAML(typ=kind, pure=True)
     try:
+        _require_shallow(data)
         tree = yaml.load(data.decode("utf-8-sig"))
         _require_small(tree)
     # YAML has dates, sets, and keys of any kind, each with errors of its own.
@@ -82,6 +84,15 @@ def parse_yaml(data: bytes, where: str, what: str, kind: str = "rt") -> dict:
     if not isinstance(tree, dict):
         raise UserError(f"{where} holds no `key: value` lines: is it {what}?")
     return tree
+
+
+def _require_shallow(data: bytes) -> None:
+    """Of brackets, before they are read: for each, ruamel.yaml looks at all around it."""
+    depth = 0
+    for match in re.finditer(rb"[][{}]", data):
+        depth = depth + 1 if match[0] in b"[{" else max(0, depth - 1)
+        if depth > 4 * DEEPEST:  # in comments and texts they need no partner
+            raise ValueError("too deep")
 
 
 def _require_small(tree: Any) -> None:

@@ -19,6 +19,7 @@ from data_prep import (
     audio,
     corpus,
     exchange,
+    hashes,
     manifest,
     media,
     outside,
@@ -184,6 +185,7 @@ def _recordings(folder: Path) -> dict[str, bytes]:
 
 
 def _read_recording(path: Path) -> object:
+    hashes.hash_audio(str(path))
     try:
         audio.probe(str(path), audio.DAY)
         audio.check(str(path))

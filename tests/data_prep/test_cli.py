@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from test_audio import UNKNOWN
 
 from data_prep import __main__ as command_line
 from data_prep import corpus, manifest
@@ -291,12 +292,26 @@ def test_check_names_every_bad_file(urdu, blank, capsys):
     assert_one_line(err, "3 file(s)")
 
 
+def test_recordings_of_odd_lengths_stop_no_command(urdu, tmp_path, capsys):
+    """No header tells how long they are, or it promises a second for each sample."""
+    for number, write in enumerate(UNKNOWN.values(), 2):
+        write(urdu / f"Sad/SM1_F{number}_S001.wav")
+    soundfile.write(urdu / "Sad/SM2_F2_S001.wav", np.tile([0.1, -0.1], 50_000), 1)
+    assert main(["check", "urdu", f"--data_folder={urdu}"]) == 2
+    out, err = capsys.readouterr()
+    assert "Sad/SM2_F2_S001.wav: no speech in it: 1 samples a second" in out
+    assert_one_line(err, "1 file(s)")
+    assert prepare(urdu, tmp_path / "out", "--decode", "--splits=speaker", SMALL) == 0
+    seconds = [row.duration for row in manifest.read(tmp_path / "out/urdu.csv")]
+    assert len(seconds) == 12 + len(UNKNOWN)
+    assert sum(duration == pytest.approx(2, abs=0.02) for duration in seconds) == 4
+
+
 def test_names_move_no_terminal(urdu, tmp_path, blank):
     """Neither in what is printed, nor in what is logged, nor in an error."""
     evil = "\x1b[2J\x1b]0;evil\x07\nerror: all is well\u202e"
     blank(urdu / f"Sad/{evil}.wav")
-    allow = ["--splits=speaker", "--allow_incomplete"]
-    for command in (["check"], ["prepare", *allow]):
+    for command in (["check"], ["prepare", "--splits=speaker", SMALL]):
         done = run(*command, "urdu", f"--data_folder={urdu}", cwd=tmp_path)
         said = done.stdout + done.stderr
         assert r"\x1b[2J\x1b]0;evil\x07\nerror: all is well\u202e" in said

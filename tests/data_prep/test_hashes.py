@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import soundfile
+from test_audio import UNKNOWN
 
 from data_prep import hashes
 from data_prep.hashes import MEMORY, AudioHashes, hash_audio, twins
@@ -76,6 +77,18 @@ def test_what_does_not_decode_has_none(paths, tmp_path):
     found = AudioHashes(tmp_path).of(paths)
     assert [bool(found[path].samples) for path in paths] == [True, False, False]
     assert [bool(found[path].file) for path in paths] == [True, True, False]
+
+
+def test_limits_are_those_of_all_audio(tmp_path):
+    """A length that no header tells is counted; what is no speech has no samples."""
+    for kind, write in UNKNOWN.items():
+        write(tmp_path / "a.wav")
+        assert hash_audio(str(tmp_path / "a.wav")).samples, kind
+    soundfile.write(tmp_path / "a.wav", NOISE[0], 1)
+    file, samples = hash_audio(str(tmp_path / "a.wav"))
+    assert file and not samples
+    os.mkfifo(tmp_path / "pipe.wav")  # which would be waited for
+    assert hash_audio(str(tmp_path / "pipe.wav")) == ("", "")
 
 
 def test_audio_is_hashed_once_while_it_stays(paths, tmp_path, hashed, monkeypatch):

@@ -151,12 +151,12 @@ def test_nothing_usable(folder, tmp_path):
 @pytest.fixture()
 def opened(monkeypatch):
     """The audio files that were opened."""
-    paths = []
+    paths = set()
     system_open = os.open
 
     def watch(path, *args, **kwargs):
         if str(path).endswith(".wav"):
-            paths.append(path)
+            paths.add(path)
         return system_open(path, *args, **kwargs)
 
     monkeypatch.setattr(os, "open", watch)
@@ -169,7 +169,7 @@ def test_a_second_run_does_nothing(folder, tmp_path, opened):
     written = path.stat().st_mtime_ns, manifest.sidecar_path(path).stat().st_mtime_ns
     opened.clear()
     run(folder, tmp_path)
-    assert opened == []
+    assert not opened
     assert written == (
         path.stat().st_mtime_ns,
         manifest.sidecar_path(path).stat().st_mtime_ns,
@@ -180,7 +180,7 @@ def test_a_stricter_manifest_will_do(folder, tmp_path, opened):
     run(folder, tmp_path, decode=True)
     opened.clear()
     _, _, sidecar = run(folder, tmp_path, decode=False)
-    assert opened == []
+    assert not opened
     assert sidecar["options"]["decode"] is True
 
 

@@ -49,7 +49,7 @@ IDENTITY = {
     "hparams": {"seed": 1},
     "options": {"precision": "fp32"},
     "protocol": "p",
-    "audio": {"emodb": "0"},
+    "audio": {"emodb": "0" * 64},
 }
 
 

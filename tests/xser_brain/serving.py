@@ -12,7 +12,9 @@ from pathlib import Path
 class Server:
     """``xser serve`` in a process and folders of its own."""
 
-    def __init__(self, model: Path, folder: Path, *options: str, **environment: str):
+    def __init__(
+        self, model: Path | str, folder: Path, *options: str, **environment: str
+    ):
         self.folder, self.scratch = folder / "here", folder / "tmp"
         for path in (self.folder, self.scratch):
             path.mkdir(exist_ok=True)
@@ -44,7 +46,7 @@ class Server:
 
 @contextmanager
 def serving(
-    model: Path, folder: Path, *options: str, **environment: str
+    model: Path | str, folder: Path, *options: str, **environment: str
 ) -> Iterator[Server]:
     """Serve until the end of the block."""
     server = Server(model, folder, *options, **environment)

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -389,7 +390,9 @@ def test_parse_overrides(text, values):
     assert parse_overrides(text) == values
 
 
-@pytest.mark.parametrize("text", ["seed", "a: [1", "- 1", "a: b: c"])
+@pytest.mark.parametrize(
+    "text", ["seed", "a: [1", "- 1", "a: b: c", f"a: {'9' * 5000}"]
+)
 def test_parse_overrides_refuses(text):
     with pytest.raises(UserError, match="use --key=value") as error:
         parse_overrides(text)
@@ -507,6 +510,18 @@ def test_no_recipe(tmp_path):
 
 def test_missing_piece(recipe):
     refused("no piece .*nothing.yaml", recipe("run: !include:nothing.yaml\n"))
+
+
+def test_a_folder_of_pieces_whose_name_is_too_long(recipe):
+    text = f"encoder: a\nmodel: !include:{'x' * 300}/$encoder.yaml\n"
+    refused("unknown encoder 'a'", recipe(text))
+
+
+@pytest.mark.parametrize("text", ["[" * 4000, "a: " + "[" * 4000, '{"a":' * 4000])
+def test_too_deep_a_recipe_takes_no_time(recipe, text):
+    start = time.process_time()
+    refused("too deep", recipe(text))
+    assert time.process_time() - start < 1
 
 
 def test_unknown_encoder_names_the_known():

@@ -153,6 +153,8 @@ def damaged(folder):
     ):
         soundfile.write(folder / name, samples, SAMPLE_RATE, "FLOAT")
         reasons[name] = reason
+    soundfile.write(folder / "hertz.wav", np.tile([0.1, -0.1], 50_000), 1)
+    reasons["hertz.wav"] = "1 samples a second"
     return good, reasons
 
 

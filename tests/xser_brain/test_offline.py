@@ -80,17 +80,72 @@ def test_training_asks_nobody(watch, argv, small_encoder, tmp_path):
     assert json.loads(record.read_text())["encoder"]["source"] == str(source)
 
 
-@pytest.mark.slow
-def test_serve_asks_nobody_for_its_page_and_uploads(model, clip, tmp_path):
-    pytest.importorskip("gradio", reason="Gradio is not installed (the extra `serve`)")
+def classified(url: str, clip: Path) -> str:
+    """Have a recording classified by the requests that the page makes; its heading."""
     from test_gate import UPLOAD, ask, multipart
 
+    def call(path: str, function: dict, data: list) -> dict:
+        call = {"data": data, "fn_index": function["id"], "session_hash": "abc"}
+        head = {"Content-Type": "application/json"}
+        body = json.dumps(call)
+        status, _, text = ask(url, "POST", f"/gradio_api/{path}", body, head)
+        assert status == 200, text
+        return json.loads(text)
+
+    assert ask(url)[0] == 200
+    functions = json.loads(ask(url, path="/config")[2])["dependencies"]
+    (accept,) = [f for f in functions if [t for _, t in f["targets"]] == ["change"]]
+    (answer,) = [f for f in functions if f["trigger_after"] == accept["id"]]
+    (sent,) = json.loads(ask(url, "POST", UPLOAD, *multipart(clip.read_bytes()))[2])
+    file = {"path": sent, "meta": {"_type": "gradio.FileData"}}
+    assert "Listening" in call("run/predict", accept, [file])["data"][0]
+    call("queue/join", answer, [None])
+    _, _, events = ask(url, path="/gradio_api/queue/data?session_hash=abc")
+    found = [json.loads(line[5:]) for line in events.splitlines() if line.strip()]
+    (done,) = [event for event in found if event["msg"] == "process_completed"]
+    return done["output"]["data"][0]
+
+
+@pytest.mark.slow
+def test_serve_asks_nobody(model, clip, tmp_path):
+    pytest.importorskip("gradio", reason="Gradio is not installed (the extra `serve`)")
     with serving(model, tmp_path, **environment(tmp_path), **ONLINE) as running:
-        assert ask(running.url)[0] == 200
-        body, headers = multipart(clip.read_bytes())
-        assert ask(running.url, "POST", UPLOAD, body, headers)[0] == 200
-        assert ask(running.url, path="/config")[0] == 200
+        assert "1 s of audio" in classified(running.url, clip)
         assert asked(tmp_path) == []
+
+
+# --- Whatever language the code is in
+
+
+@pytest.fixture
+def traced(tmp_path):
+    """Run a command; the Internet addresses that its processes connect to."""
+    command = ["strace", "-f", "-qq", "-e", "trace=connect", "-o", tmp_path / "calls"]
+    if not shutil.which("strace") or subprocess.run([*command, "true"]).returncode:
+        pytest.skip("no system calls can be watched here (strace)")
+
+    def run(*arguments: str) -> list[str]:
+        environment = {**os.environ, **ONLINE}
+        done = subprocess.run(
+            [*command, *arguments], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        calls = (tmp_path / "calls").read_text().splitlines()
+        return [call for call in calls if "AF_INET" in call]
+
+    return run
+
+
+def test_the_trace_sees_what_is_called(traced):
+    code = "import socket as s; a = s.socket(); a.settimeout(0.1)"
+    code += "; a.connect_ex(('192.0.2.1', 9))"
+    (call,) = traced(sys.executable, "-c", code)
+    assert "192.0.2.1" in call
+
+
+@pytest.mark.slow
+def test_predict_connects_to_nobody(traced, model, clip):
+    assert traced(*XSER, "predict", str(model), str(clip)) == []
 
 
 # --- Without a network
@@ -105,6 +160,12 @@ def alone():
         if unshare and not subprocess.run([*command, "true"]).returncode:
             return command
     pytest.skip("no namespace without network can be had here (unshare -n)")
+
+
+def test_where_there_is_no_network_nobody_is_reached(alone):
+    code = "import socket; socket.create_connection(('192.0.2.1', 9), 1)"
+    done = subprocess.run([*alone, sys.executable, "-c", code], capture_output=True)
+    assert b"Network is unreachable" in done.stderr
 
 
 def test_predict_without_a_network(alone, model, clip):
@@ -123,3 +184,19 @@ def test_training_without_a_network(alone, argv, small_encoder, tmp_path):
     done = subprocess.run([*alone, *command], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "results").rglob("run.json"))
+
+
+@pytest.mark.slow
+def test_serving_without_a_network(alone):
+    """The test of above, where this machine can call nobody but itself."""
+    pytest.importorskip("gradio", reason="Gradio is not installed (the extra `serve`)")
+    if not shutil.which("ip"):
+        pytest.skip("no address of its own can be had there (ip)")
+    start = [*alone, "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+    test = f"{__file__}::{test_serve_asks_nobody.__name__}"
+    done = subprocess.run(
+        [*start, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test],
+        capture_output=True,
+        text=True,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import huggingface_hub
@@ -17,6 +18,7 @@ from hub import Hub, Repo
 from huggingface_hub import ModelCard
 from models import build, exported, noise, probabilities
 from models import record as some_record
+from serving import serving
 
 from data_prep import corpus
 from data_prep.errors import UserError
@@ -235,6 +237,20 @@ def test_the_commit_of_a_model_of_the_hub_is_told_and_recorded(
     assert (done.returncode, done.stdout) == (2, "")
     done = predict(str(plain[0]), "--format=csv")
     assert "model" not in done.stdout.splitlines()[0].split(",")
+
+
+@pytest.mark.slow
+def test_the_page_names_the_commit(hub, publish, plain, tmp_path):
+    pytest.importorskip("gradio", reason="Gradio is not installed (the extra `serve`)")
+    publish(plain[0], "me/shown")
+    sha, _ = hub.repos["me/shown"].commit("main")
+    env = client(hub, tmp_path / "home")
+    for options in ([], [f"--revision={sha}"]):
+        with serving("me/shown", tmp_path, *options, **env) as running:
+            with urllib.request.urlopen(f"{running.url}config") as answer:
+                assert f"me/shown@{sha}" in answer.read().decode()
+            unpinned = "as the hub has it now" in running.log.read_text()
+            assert unpinned == (not options)
 
 
 def test_a_model_that_is_published_again_names_its_commit(hub, publish, plain):

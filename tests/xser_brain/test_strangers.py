@@ -237,6 +237,34 @@ def test_deep_json_is_one_line(tmp_path, text):
         folders.begin(path.parent, {"hparams": {}, "options": {}}, False)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"protocol": None},
+        {"audio": "x"},
+        {"audio": {"emodb": 1}},
+        {"seed": "1"},
+        {"processes": []},
+    ],
+    ids=str,
+)
+def test_mistyped_beginnings_are_one_line(tmp_path, change):
+    """Of a run that a stranger began, to be continued here."""
+    now = {"hparams": {}, "options": {}, "protocol": "p", "seed": 1}
+    now |= {"processes": 1, "audio": {"emodb": "0" * 64}}
+    (tmp_path / "identity.json").write_text(json.dumps(now | change))
+    with pytest.raises(UserError, match="identity.json.*is damaged"):
+        folders.begin(tmp_path, now, False)
+
+
+def test_a_beginning_that_lacks_something_is_one_line(tmp_path):
+    now = {"hparams": {}, "options": {}, "protocol": "p", "seed": 1}
+    now |= {"processes": 1, "audio": {}}
+    (tmp_path / "identity.json").write_text('{"hparams": {}, "options": {}}')
+    with pytest.raises(UserError, match="lacks 'protocol'"):
+        folders.begin(tmp_path, now, False)
+
+
 def test_what_features_say_of_themselves_is_not_believed(tmp_path):
     for name, about in (
         ("a", "[1]"),

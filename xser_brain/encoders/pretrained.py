@@ -73,12 +73,14 @@ def load(source: str) -> tuple[nn.Module, object | None]:
     transformers_logging.disable_progress_bar()
     known_only = not Path(source).is_dir() and not _hub_answers()
     try:
-        config = AutoConfig.from_pretrained(source, local_files_only=known_only)
+        config = AutoConfig.from_pretrained(  # nosec B615 # whoever trains names it
+            source, local_files_only=known_only
+        )
         # LayerDrop would skip layers at random, differently on every process.
         for name in ("layerdrop", "encoder_layerdrop"):
             if hasattr(config, name):
                 setattr(config, name, 0.0)
-        model = AutoModel.from_pretrained(
+        model = AutoModel.from_pretrained(  # nosec B615 # as above
             source, config=config, dtype=torch.float32, local_files_only=known_only
         )
     except (OSError, ValueError, KeyError) as error:
@@ -91,7 +93,7 @@ def load(source: str) -> tuple[nn.Module, object | None]:
             f"(where there is a network: `hf download {source} --local-dir DIR`)"
         ) from error
     try:
-        extractor = AutoFeatureExtractor.from_pretrained(
+        extractor = AutoFeatureExtractor.from_pretrained(  # nosec B615 # as above
             source, local_files_only=known_only
         )
     except (OSError, ValueError):

@@ -179,14 +179,17 @@ def write_encoder(source: Path, folder: Path) -> None:
     """Write an encoder from ``locate`` as transformers reads it, and nothing else."""
     import transformers  # only a pretrained encoder needs it
 
-    model = transformers.AutoModel.from_pretrained(source, dtype="auto")
+    model = transformers.AutoModel.from_pretrained(  # nosec B615 # a folder
+        source, dtype="auto"
+    )
     model.config._name_or_path = ""  # its folder on this machine
     state = {k: v for k, v in model.state_dict().items() if k[:8] != "decoder."}
     try:
         model.save_pretrained(folder, state_dict=state, max_shard_size="1TB")
-        transformers.AutoFeatureExtractor.from_pretrained(source).save_pretrained(
-            folder
+        prepared = transformers.AutoFeatureExtractor.from_pretrained(  # nosec B615
+            source
         )
+        prepared.save_pretrained(folder)
     except (OSError, SafetensorError) as error:
         raise UserError(f"cannot write {folder}: {error}") from error
     for path in folder.iterdir():

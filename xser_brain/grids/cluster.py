@@ -23,7 +23,7 @@ import secrets
 import shlex
 import shutil
 import signal
-import subprocess
+import subprocess  # nosec B404 # runs only SLURM's commands
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -483,7 +483,9 @@ def _require_slurm() -> None:
 
 def _slurm(*command: str) -> str:
     """What one of SLURM's commands prints."""
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(  # nosec B603 # a list, and no shell
+        command, capture_output=True, text=True
+    )
     if result.returncode:
         raise UserError(f"{command[0]} has failed: {_one_line(result.stderr)}")
     return result.stdout

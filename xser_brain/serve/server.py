@@ -65,7 +65,8 @@ def serve(
         examples = write_examples(uploads.root / "examples", classifier.config)
         page = Page(classifier, limits, uploads, examples, _quota(limits))
         with _web_server(page, limits, uploads, host, port, names, passwords):
-            url = f"http://{'localhost' if host == '0.0.0.0' else host}:{port}/"
+            anywhere = host == "0.0.0.0"  # nosec B104 # compared, not chosen
+            url = f"http://{'localhost' if anywhere else host}:{port}/"
             print(f"the page is at {url} (stop it with Ctrl-C)", flush=True)
             if not is_loopback(host):
                 print(_who_may_come(passwords), flush=True)

@@ -39,7 +39,7 @@ from xser_brain.recipes import (
     is_own,
     pieces_beside,
 )
-from xser_brain.yaml_text import read_yaml
+from xser_brain.yaml_text import parse_yaml, read_yaml
 
 INCLUDE = "!include:"
 DEMO_PIECE = Path("../../common/demo.yaml")
@@ -466,18 +466,15 @@ def parse_overrides(text: str) -> dict:
     if not text.strip():
         return {}
     try:
-        values = ruamel.yaml.YAML().load(text)
-    except DuplicateKeyError as error:
-        key = re.search(r'duplicate key "([^"]*)"', str(error))
-        raise UserError(
-            f"--{key[1] if key else '...'} is given twice: give it once"
-        ) from error
-    except YAMLError as error:
-        raise UserError(
-            f"cannot read the options ({text!r}): use --key=value"
-        ) from error
-    if not isinstance(values, dict):
-        raise UserError(f"cannot read the options ({text!r}): use --key=value")
+        data = text.encode("utf-8", "surrogateescape")
+        values = parse_yaml(data, "the command line", "the options")
+    except UserError as error:
+        if isinstance(error.__cause__, DuplicateKeyError):
+            key = re.search(r'duplicate key "([^"]*)"', str(error.__cause__))
+            told = f"--{key[1] if key else '...'} is given twice: give it once"
+        else:
+            told = f"cannot read the options ({text!r}): use --key=value"
+        raise UserError(told) from error
     return {key: _plain(value) for key, value in values.items()}
 
 
