@@ -232,7 +232,8 @@ def parser() -> argparse.ArgumentParser:
         "grid",
         help=text,
         description=text + " Finished runs are not done again, broken ones go on from "
-        "their checkpoints. All other options (--key=value) go to every run.",
+        "their checkpoints. All other options (--key=value) go to every run, as "
+        "--processes=N, by which several processes share one.",
     )
     sub.add_argument("grid", type=Path, help="a YAML file, as paper.yaml")
     sub.add_argument(
@@ -251,7 +252,8 @@ def parser() -> argparse.ArgumentParser:
         "--threads", type=int, help="CPU threads a run; default: the cores shared out"
     )
     sub.add_argument(
-        "--devices", help="GPUs as 0,1,2: one run on each; default: the CPU"
+        "--devices",
+        help="GPUs as 0,1,2: one run on each, or on N with --processes=N; default: the CPU",
     )
     sub.add_argument(
         "--dry_run", action="store_true", help="only print the commands of what is left"
