@@ -1,9 +1,10 @@
 """How reliable runs are, measured: kills, several processes, faults, rotten bits.
 
-``python -m tests.reliability [--kills=100] [--only=PART] [--soak=FILE] [--out=FILE]``
+``python -m tests.reliability [--kills=100] [--only=PART] [--soak=FILE]
+[--precisions FP32 BF16] [--out=FILE]``
 tries all of it on runs of stand-ins and prints Markdown; with ``--out`` it replaces what
 stands between the two marks of that document. ``--soak`` is what ``python -m tests.soak
---out=FILE`` wrote. It ends with 1 if anything was not as it should be.
+--out=FILE`` wrote, ``--precisions`` the results of two grids. It ends with 1 if anything was not as it should be.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import mean
 
 import torch
 import yaml
@@ -28,6 +30,8 @@ from data_prep.manifest import write_atomic
 from tests.xser_brain.damage import flips, is_noticed
 from tests.xser_brain.faults import FAULTS, RUN, TRAIN, call, try_fault
 from tests.xser_brain.small import RECIPE, TINY, without_ecapa, write_encoder
+from xser_brain.artefacts import RUN as RECORD
+from xser_brain.artefacts import read_run
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 GRADIENTS_OF = Path(__file__).parent / "xser_brain/gradients_of.py"
@@ -222,6 +226,35 @@ def bits(bench: Bench) -> Iterator[dict]:
     }
 
 
+# --- Precision
+
+
+def precisions(fp32: Path, bf16: Path) -> list[dict]:
+    """UAR on the whole target, of two grids that differ in their precision."""
+    found: dict[str, dict[int, list[float]]] = {}
+    for results in (fp32, bf16):
+        for path in sorted(results.rglob(RECORD)):
+            run = read_run(path.parent)
+            seeds = found.setdefault(run["setting"]["target"], {})
+            seeds.setdefault(run["seed"], []).append(run["target_all"]["uar"])
+    rows, all_differences = [], []
+    for target, seeds in sorted(found.items()):
+        pairs = [pair for _, pair in sorted(seeds.items())]
+        differences = [b - a for a, b in pairs]
+        all_differences += differences
+        rows.append(
+            {
+                "target": target,
+                "fp32": f"{mean(a for a, _ in pairs):.2f}",
+                "bf16": f"{mean(b for _, b in pairs):.2f}",
+                "bf16 - fp32, by seed": " ".join(f"{d:+.2f}" for d in differences),
+                "mean": f"{mean(differences):+.2f}",
+            }
+        )
+    overall = {"target": "**all**", "mean": f"{mean(all_differences):+.2f}"}
+    return [*rows, dict.fromkeys(rows[0], "") | overall]
+
+
 PARTS: dict[str, tuple[str, Callable]] = {
     "kills": ("SIGKILL at random moments", kills),
     "gradients": ("Several processes", gradients),
@@ -243,6 +276,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--only", default="", help=f"one of {', '.join(PARTS)}")
     parser.add_argument("--soak", type=Path, help="what tests.soak wrote")
+    parser.add_argument(
+        "--precisions", type=Path, nargs=2, help="results in fp32, and in bf16"
+    )
     parser.add_argument("--out", type=Path, help="the document to write into")
     args = parser.parse_args(argv)
     texts, good = [], True
@@ -263,6 +299,9 @@ def main(argv: list[str] | None = None) -> int:
         texts.append(f"### {title}\n\n{table(rows)}")
     if args.soak:
         texts.append(f"### A soak\n\n{args.soak.read_text(encoding='utf-8').strip()}")
+    if args.precisions:
+        rows = precisions(*args.precisions)
+        texts.append(f"### bf16 beside fp32, UAR in percent\n\n{table(rows)}")
     text = "\n\n".join(texts)
     print(text)
     if args.out:
