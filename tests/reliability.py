@@ -4,7 +4,8 @@
 [--precisions FP32 BF16] [--out=FILE]``
 tries all of it on runs of stand-ins and prints Markdown; with ``--out`` it replaces what
 stands between the two marks of that document. ``--soak`` is what ``python -m tests.soak
---out=FILE`` wrote, ``--precisions`` the results of two grids. It ends with 1 if anything was not as it should be.
+--out=FILE`` wrote, ``--precisions`` the results of two grids. It ends with 1 if anything
+was not as it should be.
 """
 
 import argparse
@@ -174,7 +175,7 @@ def gradients(bench: Bench) -> Iterator[dict]:
         size = max(float(g.abs().max()) for step in loaded[1] for g in step)
         yield {
             "gradients of": kind + (" (float64)" if kind == "ECAPA" else ""),
-            "steps": len(loaded[1]),
+            "steps": STEPS,
             "largest gradient": f"{size:.2g}",
             "2 processes differ by": f"{largest[2]:.1e}",
             "3 processes differ by": f"{largest[3]:.1e}",
