@@ -134,7 +134,8 @@ def moved(argv, folder: Path, changes) -> Seen:
 
 def two_starts(argv, folder: Path, changes) -> Seen:
     """The same command while the first is at it."""
-    command = [*TRAIN, *argv(folder, **{**changes, "steps": 4000})]
+    long = {"steps": 99999, "validate_every": 99999}
+    command = [*TRAIN, *argv(folder, **{**changes, **long})]
     first = subprocess.Popen(
         [str(part) for part in command],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -150,13 +151,16 @@ def two_starts(argv, folder: Path, changes) -> Seen:
         shutil.rmtree(folder / RUN)
 
 
-def without_utf8(argv, folder: Path, changes) -> Seen:
-    """In a C locale, with results below a folder whose name is not ASCII."""
-    results = folder / "Ergebnisse für Müller"
-    seen = call([*TRAIN, *argv(results, **changes)], **NOT_UTF8)
-    if seen.code == 0:
-        shutil.move(results / RUN.parts[0], folder / RUN.parts[0])
-    return seen
+def without_utf8(name: str) -> Callable:
+    """In a C locale, with results in a folder of this name."""
+
+    def do(argv, folder: Path, changes) -> Seen:
+        seen = call([*TRAIN, *argv(folder / name, **changes)], **NOT_UTF8)
+        if seen.code == 0:
+            shutil.move(folder / name / RUN.parts[0], folder / RUN.parts[0])
+        return seen
+
+    return do
 
 
 FAULTS = (
@@ -194,7 +198,12 @@ FAULTS = (
     Fault("clock set forward by a day a step", at_a_step("clock:1"), code=0),
     Fault("a second start beside the first", two_starts, line="another process trains"),
     Fault("folder moved in mid-run, and back", moved, line="is gone, moved or removed"),
-    Fault("C locale without UTF-8 mode", without_utf8, code=0),
+    Fault("C locale without UTF-8 mode", without_utf8("results"), code=0),
+    Fault(
+        "the same, and a folder that is not ASCII",
+        without_utf8("Ergebnisse für Müller"),
+        line="cannot be read as ascii: set PYTHONUTF8=1",
+    ),
 )
 
 

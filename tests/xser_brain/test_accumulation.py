@@ -50,7 +50,12 @@ def logged(run, name: str) -> list[float]:
 
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [("ecapa", {}), ("cached", {}), ("lora", {}), ("lora", {"cache": "none"})],
+    [
+        pytest.param("ecapa", {}, marks=pytest.mark.slow),
+        pytest.param("cached", {}, marks=pytest.mark.slow),
+        ("lora", {}),
+        pytest.param("lora", {"cache": "none"}, marks=pytest.mark.slow),
+    ],
 )
 def test_four_batches_are_one_four_times_as_large(
     kind, changes, system, launch, assert_same_gradients
@@ -80,6 +85,7 @@ def test_pairs_are_found_across_pieces(system, launch):
     assert min(logged(run, "supcon")) > 0
 
 
+@pytest.mark.slow
 def test_batch_norm_sees_the_whole_batch_and_that_is_said(system, launch):
     said = {}
     for kind in ("ecapa", "lora"):

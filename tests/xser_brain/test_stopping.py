@@ -188,6 +188,7 @@ def test_checkpoints_are_made_by_time_unless_told_otherwise():
     assert settle({"ckpt_interval_steps": 5}).ckpt_interval_minutes == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "kept"),
     [("--ckpt_interval_steps=2", 6), ("--ckpt_interval_minutes=1", 7)],
@@ -250,6 +251,7 @@ def test_readers_change_nothing(case, cases, argv, tmp_path):
     assert found[0] == found[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["9", "15"])
 def test_resume_with_readers(number, cases, argv, python, record, tmp_path):
     changes = {**cases["noise"], "num_workers": 2}

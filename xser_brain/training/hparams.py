@@ -19,6 +19,7 @@ Three things are added on the way:
 import difflib
 import io
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -30,6 +31,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import YAMLError
 
 from data_prep.errors import UserError
+from data_prep.outside import printable
 from xser_brain.protocol.system import System
 from xser_brain.recipes import (
     find_piece,
@@ -440,6 +442,8 @@ def parse_arguments(argv: Sequence[str]) -> tuple:
 
     known = {field.name for field in fields(RunOptions)} | {"help"}
     options, overrides, left = [], [], [*argv]
+    for item in argv:
+        _require_text(item)
     while left:
         item = left.pop(0)
         key, separator, value = item.removeprefix("--").partition("=")
@@ -451,6 +455,17 @@ def parse_arguments(argv: Sequence[str]) -> tuple:
         overrides.append(f"{key}: {value}")
     recipe, run_opts, _ = RunOptions.from_command_line_args(options)
     return recipe, run_opts, parse_overrides("\n".join(overrides))
+
+
+def _require_text(item: str) -> None:
+    """Refuse what the locale cannot tell: YAML and paths would fail, each in its way."""
+    try:
+        item.encode()
+    except UnicodeEncodeError as error:
+        encoding = sys.getfilesystemencoding()
+        mend = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 beside it"
+        what = f"{printable(item)} cannot be read as {encoding}"
+        raise UserError(f"{what}: {mend}") from error
 
 
 def parse_overrides(text: str) -> dict:
