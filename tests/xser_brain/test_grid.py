@@ -188,8 +188,8 @@ def processes(results: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_runs_of_a_grid_may_read_ahead(write, standins, tmp_path):
-    path, given = write(two_systems("[1]")), ["--num_workers=2", "--crop=0.5"]
-    straight = start(path, *options(standins, tmp_path), *given)
+    path = write(two_systems("[1]"))
+    straight = start(path, *options(standins, tmp_path, num_workers=2, crop=0.5))
     output, _ = straight.communicate(timeout=600)
     assert straight.returncode == 0, output
     assert "2 runs done" in output
