@@ -30,7 +30,7 @@ def test_kills_and_bits(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_a_short_soak(tmp_path, monkeypatch):
-    monkeypatch.setattr(soak, "PAUSES", (8, 12))
+    monkeypatch.setattr(soak, "PAUSES", (20, 30))
     monkeypatch.setattr(soak, "GRID", soak.GRID.replace("[1, 2]", "[1]"))
     assert soak.main(["--seconds=30", f"--out={tmp_path / 'soak.md'}"]) == 0
     assert "| processes left | 0 |" in (tmp_path / "soak.md").read_text()

@@ -175,7 +175,9 @@ def test_a_kill(victim, pair, argv, tmp_path):
         os.kill(workers[0], signal.SIGKILL)
         code, error = end(process)
         assert code == 2
-        assert "the run goes on where it was saved" in error.splitlines()[-1]
+        # Python may warn of the dead one's semaphores below.
+        assert re.search("^error: .*the run goes on where it was saved$", error, re.M)
+        assert "Traceback" not in error
     for _ in range(600):
         if all(map(gone, workers)):
             break
