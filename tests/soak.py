@@ -1,10 +1,10 @@
 """A grid that is killed again and again, and has to end as one that nobody disturbed.
 
 ``python -m tests.soak [--seconds=3600] [--out=FILE]`` runs a grid on stand-ins once in
-peace. Then it starts the same grid in other folders, kills it every 30 to 90 seconds and
-starts it again, until the time is up and the last grid is complete. Files are compared
-byte for byte; what is left behind is looked for. It prints a Markdown table, and ends with
-1 if anything differs or was left.
+peace. Then it starts the same grid in other folders, kills it 30 to 90 seconds after each
+start and starts it again, until the time is up and the last grid is complete. Files are
+compared byte for byte; what is left behind is looked for. It prints a Markdown table, and
+ends with 1 if anything differs or was left.
 """
 
 import argparse

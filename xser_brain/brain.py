@@ -33,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 SCORE = "score"  # of a checkpoint, by the run's selection
 MEND = "nothing of it was kept; lower --learning_rate, or look at these recordings"
-
-
 WRAPPERS = (DataParallel, DistributedDataParallel, InPieces)
 
 

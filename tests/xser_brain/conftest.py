@@ -268,3 +268,21 @@ def chromium():
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, of a given size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(size: str) -> Path:
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("may not mount a small disk")
+        return folder
+
+    yield mount
+    subprocess.run(["umount", "--lazy", folder], check=False, capture_output=True)

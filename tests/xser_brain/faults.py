@@ -197,7 +197,9 @@ FAULTS = (
     Fault("clock set back by a day a step", at_a_step("clock:-1"), code=0),
     Fault("clock set forward by a day a step", at_a_step("clock:1"), code=0),
     Fault("a second start beside the first", two_starts, line="another process trains"),
-    Fault("folder moved in mid-run, and back", moved, line="is gone, moved or removed"),
+    Fault(
+        "folder moved in mid-run, and back", moved, line="is not there: if it was moved"
+    ),
     Fault("C locale without UTF-8 mode", without_utf8("results"), code=0),
     Fault(
         "the same, and a folder that is not ASCII",

@@ -48,14 +48,10 @@ def logged(run, name: str) -> list[float]:
     return [float(figure) for figure in found]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "changes"),
-    [
-        pytest.param("ecapa", {}, marks=pytest.mark.slow),
-        pytest.param("cached", {}, marks=pytest.mark.slow),
-        ("lora", {}),
-        pytest.param("lora", {"cache": "none"}, marks=pytest.mark.slow),
-    ],
+    [("ecapa", {}), ("cached", {}), ("lora", {}), ("lora", {"cache": "none"})],
 )
 def test_four_batches_are_one_four_times_as_large(
     kind, changes, system, launch, assert_same_gradients

@@ -344,9 +344,10 @@ process_job(sys.argv[1])
     ("name", "state", "again"),
     [
         ("SIGUSR2", "RUNNING", True),  # its time is up
-        ("SIGUSR1", "RUNNING", True),
-        ("SIGTERM", "RUNNING", True),
-        ("SIGTERM", "COMPLETING", False),  # cancelled, or queued again by SLURM
+        pytest.param("SIGUSR1", "RUNNING", True, marks=pytest.mark.slow),
+        pytest.param("SIGTERM", "RUNNING", True, marks=pytest.mark.slow),
+        # Cancelled, or queued again by SLURM.
+        pytest.param("SIGTERM", "COMPLETING", False, marks=pytest.mark.slow),
     ],
 )
 def test_a_signal_saves_and_queues_again(

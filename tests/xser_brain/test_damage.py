@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from damage import flip, flips, is_noticed
+from faulty import fill
 from test_checkpoints import Value
 from test_experiment import assert_equal, checkpoints
 
@@ -45,8 +46,24 @@ def test_each_bit_that_flips_is_noticed(finished):
     assert {path.name for path, _ in tried} >= {SUMS, "CKPT.yaml", "classifier.ckpt"}
 
 
-@pytest.mark.parametrize("what", ["flipped", "cut", "gone", "empty"])
-@pytest.mark.parametrize("which", ["latest", "best"])
+@pytest.mark.parametrize(
+    ("which", "what"),
+    [
+        ("latest", "flipped"),
+        ("best", "gone"),
+        *(
+            pytest.param(which, what, marks=pytest.mark.slow)
+            for which, what in (
+                ("latest", "cut"),
+                ("latest", "gone"),
+                ("latest", "empty"),
+                ("best", "flipped"),
+                ("best", "cut"),
+                ("best", "empty"),
+            )
+        ),
+    ],  # fmt: skip
+)
 def test_damaged_checkpoint_is_set_aside(which, what, copied, finished, record):
     folder, options = copied
     saved = by_step(folder)
@@ -161,35 +178,6 @@ def test_a_clock_that_jumps(jump, argv, finished, record, tmp_path, monkeypatch)
 # --- The disk
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of its own, of a given size."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def mount(size: str) -> Path:
-        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
-        try:
-            subprocess.run(command, check=True, capture_output=True)
-        except (OSError, subprocess.CalledProcessError):
-            pytest.skip("may not mount a small disk")
-        return folder
-
-    yield mount
-    subprocess.run(["umount", "--lazy", folder], check=False, capture_output=True)
-
-
-def leave_room(disk: Path, room: int) -> None:
-    """Fill a disk but for some bytes."""
-    with (disk / "ballast").open("wb", buffering=0) as stream:
-        try:
-            while stream.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
-        stream.truncate(max(0, stream.tell() - room))
-
-
 def test_torchs_words_for_a_full_disk(small_disk):
     """Whatever it says, at whichever of its writes."""
     import torch
@@ -197,7 +185,7 @@ def test_torchs_words_for_a_full_disk(small_disk):
     folder = small_disk("1m")
     state = {"a": torch.zeros(30_000), "b": torch.zeros(30_000)}
     for room in range(0, 300_000, 4096):
-        leave_room(folder, room)
+        fill(folder, room // 1024)
         target = folder / "state.ckpt"
         try:
             torch.save(state, target)
@@ -214,7 +202,17 @@ def test_torchs_words_for_a_full_disk(small_disk):
         (folder / "ballast").unlink()
 
 
-@pytest.mark.parametrize("room", [0, 8, 40, 72, 104, 160, 240, 400])
+@pytest.mark.parametrize(
+    "room",
+    [
+        0,
+        104,
+        *(
+            pytest.param(room, marks=pytest.mark.slow)
+            for room in (8, 40, 72, 160, 240, 400)
+        ),
+    ],
+)
 def test_full_at_each_kind_of_write(
     room, complaint, argv, small_disk, tmp_path, record
 ):
@@ -226,7 +224,7 @@ def test_full_at_each_kind_of_write(
 
         def fill(self, batch):
             if self.optimizer_step == 7 and not ballast.exists():
-                leave_room(folder, 1024 * room)
+                fill(folder, room)
             return fit_batch(self, batch)
 
         patch.setattr(XSERBrain, "fit_batch", fill)

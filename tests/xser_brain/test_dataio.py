@@ -12,9 +12,9 @@ from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS, Row
 from xser_brain.data.batches import (
     UNKNOWN,
+    Loader,
     Utterances,
     by_duration,
-    loader,
     read_waveform,
 )
 from xser_brain.protocol import Labels
@@ -143,7 +143,7 @@ def test_batch_moves_whole():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_loader_gives_the_batches_of_the_sampler(workers):
     batches = [[3, 1], [0], [2, 2, 2]]
-    read = loader(Utterances(ROWS, ramp, LABELS), batches, workers)
+    read = Loader(Utterances(ROWS, ramp, LABELS), batches, workers)
     for _ in range(2):
         assert [batch.ids for batch in read] == [["3", "1"], ["0"], ["2"] * 3]
 

@@ -200,6 +200,24 @@ def test_a_mistake_is_one_line(argv, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_mishap_of_one_is_one_line(pair, argv, tmp_path):
+    """Said in the process that it befell, and told by the one that started it."""
+    command = [*TRAIN, *argv(tmp_path, **STEPS), "--processes=2"]
+    process = start(command)
+    run = tmp_path / RUN
+    wait_for_step(run, 10, process)
+    run.rename(tmp_path / "elsewhere")
+    code, error = end(process)
+    assert code == 2
+    assert re.search("^error: .* is not there: .*move it back", error, re.M), error
+    assert "Traceback" not in error
+    shutil.rmtree(run, ignore_errors=True)
+    (tmp_path / "elsewhere").rename(run)
+    assert end(start(command))[0] == 0
+    assert_as(run, pair)
+
+
+@pytest.mark.slow
 def test_another_number_of_processes_is_refused(pair, argv, complaint, tmp_path):
     shutil.copytree(pair.parents[3], tmp_path / "results")
     (tmp_path / "results" / RUN / "run.json").unlink()

@@ -207,6 +207,7 @@ def test_a_models_files_and_no_others_are_pushed_in_one_commit(
     assert lines[-2].split() == [f"{size / 1e6:.2f}", "MB", "in", "4", "files"]
 
 
+@pytest.mark.slow
 def test_the_commit_of_a_model_of_the_hub_is_told_and_recorded(
     hub, publish, plain, xser, python, tmp_path
 ):

@@ -66,7 +66,14 @@ def assert_same_run(folder, other, record):
         assert record(folder)[key] == record(other)[key], key
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SIGTERM",
+        pytest.param("SIGINT", marks=pytest.mark.slow),
+        pytest.param("SIGUSR1", marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_saves_and_the_run_goes_on(
     name, argv, python, finished, record, tmp_path
 ):
@@ -83,7 +90,9 @@ def test_a_signal_saves_and_the_run_goes_on(
     assert_same_run(tmp_path / RUN, finished, record)
 
 
-@pytest.mark.parametrize("where", ["validation", "scoring"])
+@pytest.mark.parametrize(
+    "where", ["validation", pytest.param("scoring", marks=pytest.mark.slow)]
+)
 def test_a_signal_elsewhere(where, argv, python, finished, record, tmp_path):
     stopped = python(SIGNALLED, "15", where, *argv(tmp_path))
     assert stopped.returncode == 143
@@ -94,6 +103,7 @@ def test_a_signal_elsewhere(where, argv, python, finished, record, tmp_path):
     assert_same_run(tmp_path / RUN, finished, record)
 
 
+@pytest.mark.slow
 def test_a_signal_while_features_are_computed(argv, python, small_encoder, tmp_path):
     changes = {"encoder": "wav2vec2", "encoder_source": small_encoder("wav2vec2"),
                "projection": 8, "steps": 2, "validate_every": 2}  # fmt: skip
@@ -104,6 +114,7 @@ def test_a_signal_while_features_are_computed(argv, python, small_encoder, tmp_p
     assert main(argv(tmp_path, **changes)) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["ecapa", "wav2vec2-lora"])
 def test_accumulated_steps_are_saved_whole(
     encoder, argv, python, small_encoder, record, tmp_path
@@ -238,7 +249,14 @@ def cases(small_encoder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "case", ["crops", "noise", "waveforms", "prefixes", "changed prefixes"]
+    "case",
+    [
+        "noise",
+        *(
+            pytest.param(case, marks=pytest.mark.slow)
+            for case in ("crops", "waveforms", "prefixes", "changed prefixes")
+        ),
+    ],
 )
 def test_readers_change_nothing(case, cases, argv, tmp_path):
     found = {}
@@ -263,6 +281,7 @@ def test_resume_with_readers(number, cases, argv, python, record, tmp_path):
     assert_same_run(tmp_path / "a" / run, tmp_path / "b" / run, record)
 
 
+@pytest.mark.slow
 def test_the_place_in_an_interval_is_saved(argv, python, tmp_path):
     assert python(SIGNALLED, "15", "step", *argv(tmp_path)).returncode == 143
     (path,) = [

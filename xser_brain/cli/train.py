@@ -62,11 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                 file=sys.stderr,
             )
         return stopped.code
-    except Exception as error:
-        line = mishaps.explain(error)
-        if line is None:
-            raise
-        return _complain(line)
     return 0
 
 
@@ -80,8 +75,16 @@ def train(argv: Sequence[str]) -> None:
     from xser_brain.training.run import run
 
     recipe, run_opts, overrides = hparams.parse_arguments(argv)
-    with stopping.heeded():
-        run(find(recipe), overrides, run_opts)
+    try:
+        with stopping.heeded():
+            run(find(recipe), overrides, run_opts)
+    except UserError:
+        raise
+    except Exception as error:
+        line = mishaps.explain(error)
+        if line is None:
+            raise
+        raise UserError(line) from error
 
 
 def _complain(message: str) -> int:

@@ -292,11 +292,6 @@ class Loader(SaveableDataLoader):
             yield utterances.batch(indices, [*packed.split(lengths)])
 
 
-def loader(dataset: Utterances, batches, num_workers: int = 0) -> Loader:
-    """See ``Loader``."""
-    return Loader(dataset, batches, num_workers)
-
-
 def by_duration(rows: Sequence[Row], batch_size: int) -> list[list[int]]:
     """Batches of utterances of similar length, for evaluation, as lists of indices."""
     order = sorted(range(len(rows)), key=lambda i: (rows[i].duration, rows[i].ID))

@@ -145,8 +145,6 @@ class AtomicCheckpointer(Checkpointer):
         The best checkpoint is what is scored in the end: if it is lost, so are those
         after it, and training goes back to before it.
         """
-        if not if_main_process():
-            return
         for path in sorted(self._list_checkpoint_dirs()):
             if not is_whole(path):
                 self._set_aside(path, "is not as it was written")
@@ -216,9 +214,8 @@ class AtomicCheckpointer(Checkpointer):
 
     def clean(self) -> None:
         """Remove what a killed run left half-written."""
-        if if_main_process():
-            for path in self.checkpoints_dir.glob(f"{UNFINISHED}{CKPT_PREFIX}*"):
-                shutil.rmtree(path)
+        for path in self.checkpoints_dir.glob(f"{UNFINISHED}{CKPT_PREFIX}*"):
+            shutil.rmtree(path)
 
 
 def _damaged(path, error: Exception) -> UserError:

@@ -463,7 +463,11 @@ def _require_text(item: str) -> None:
         item.encode()
     except UnicodeEncodeError as error:
         encoding = sys.getfilesystemencoding()
-        mend = "rename it" if encoding == "utf-8" else "set PYTHONUTF8=1 beside it"
+        mend = (
+            "rename it"
+            if encoding == "utf-8"
+            else "set PYTHONUTF8=1 in the environment"
+        )
         what = f"{printable(item)} cannot be read as {encoding}"
         raise UserError(f"{what}: {mend}") from error
 

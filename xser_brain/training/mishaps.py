@@ -49,7 +49,7 @@ def explain(error: BaseException) -> str | None:
         )
     if isinstance(error, FileNotFoundError):
         return (
-            f"{error.filename} is gone, moved or removed in mid-run: move it back, and "
-            f"{GO_ON}"
+            f"{error.filename} is not there: if it was moved in mid-run, move it back, "
+            f"and {GO_ON}"
         )
     return None

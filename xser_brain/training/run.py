@@ -17,7 +17,7 @@ from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from xser_brain import parallel
 from xser_brain.brain import XSERBrain
-from xser_brain.data.batches import by_duration, loader
+from xser_brain.data.batches import Loader, by_duration
 from xser_brain.data.sampling import Joined
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
@@ -158,8 +158,8 @@ def train(
     sampler = assemble.build_sampler(spec, plan, accumulated)
     brain.train_sampler = sampler
     brain.checkpointer.add_recoverable("sampler", sampler)
-    brain.checkpointer.clean()
-    brain.checkpointer.set_damaged_aside()
+    run_on_main(brain.checkpointer.clean)
+    run_on_main(brain.checkpointer.set_damaged_aside)
     if run_opts["test_only"]:
         _require_trained(brain, spec)
     trained_on = plan.setting.trained_on(plan.system.trains_on)
@@ -168,8 +168,8 @@ def train(
     workers = reader.workers(int(spec.training["num_workers"]))
     brain.fit(
         brain.hparams.epoch_counter,
-        loader(train_set, Joined(sampler, accumulated), workers),
-        loader(valid_set, parallel.dealt(batches), workers),
+        Loader(train_set, Joined(sampler, accumulated), workers),
+        Loader(valid_set, parallel.dealt(batches), workers),
     )
 
 
@@ -196,5 +196,5 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
             batches = by_duration(rows, int(spec.training["batch_size"]))
             batches = parallel.dealt(batches)
             workers = reader.workers(int(spec.training["num_workers"]))
-            outputs[part] = rows, brain.predict(loader(dataset, batches, workers))
+            outputs[part] = rows, brain.predict(Loader(dataset, batches, workers))
     return outputs
