@@ -6,10 +6,10 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import faulty
 import pytest
 import yaml
 from damage import flip, flips, is_noticed
-from faulty import fill
 from test_checkpoints import Value
 from test_experiment import assert_equal, checkpoints
 
@@ -185,7 +185,7 @@ def test_torchs_words_for_a_full_disk(small_disk):
     folder = small_disk("1m")
     state = {"a": torch.zeros(30_000), "b": torch.zeros(30_000)}
     for room in range(0, 300_000, 4096):
-        fill(folder, room // 1024)
+        faulty.fill(folder, room // 1024)
         target = folder / "state.ckpt"
         try:
             torch.save(state, target)
@@ -224,7 +224,7 @@ def test_full_at_each_kind_of_write(
 
         def fill(self, batch):
             if self.optimizer_step == 7 and not ballast.exists():
-                fill(folder, room)
+                faulty.fill(folder, room)
             return fit_batch(self, batch)
 
         patch.setattr(XSERBrain, "fit_batch", fill)
