@@ -1,8 +1,8 @@
 """A grid that is killed again and again, and has to end as one that nobody disturbed.
 
 ``python -m tests.soak [--seconds=3600] [--out=FILE]`` runs a grid on stand-ins once in
-peace. Then it starts the same grid in other folders, kills it 30 to 90 seconds after each
-start and starts it again, until the time is up and the last grid is complete. Files are
+peace. Then it starts the same grid in other folders, kills it or a run of it every 30 to 90
+seconds and starts it again, until the time is up and the last grid is complete. Files are
 compared byte for byte; what is left behind is looked for. It prints a Markdown table, and
 ends with 1 if anything differs or was left.
 """
@@ -42,6 +42,7 @@ KILLS = (
     ("the grid", signal.SIGTERM),
 )
 COMPARED = ("predictions.csv", "train_log.txt")
+CACHE = "torchinductor_"
 WHEN = re.compile(r"CKPT\+[^/]*")
 MARK = "XSER_SOAK"
 
@@ -91,17 +92,19 @@ class Soak:
             env={**os.environ, "TMPDIR": str(self.temporary), MARK: str(results)},
         )  # fmt: skip
 
+    def left(self) -> list[Path]:
+        """Temporary files, but for the one cache that torch keeps for each user."""
+        return [x for x in self.temporary.iterdir() if not x.name.startswith(CACHE)]
+
     def kill(self, process: subprocess.Popen, who: str, number: int) -> None:
-        """Do it, and wait for what is left of the grid."""
+        """Send it; if it is for a run and there is none yet, to the grid."""
+        runs = [n for n in processes(process.args[6]) if _holds_a_run(n)]
         if who == "all processes":
             os.killpg(process.pid, number)
-        elif who == "the grid":
-            os.kill(process.pid, number)
+        elif who == "a run" and runs:
+            os.kill(random.choice(runs), number)
         else:
-            runs = [n for n in processes(process.args[6]) if _holds_a_run(n)]
-            if runs:
-                os.kill(random.choice(runs), number)
-        process.communicate()
+            os.kill(process.pid, number)
 
 
 def _holds_a_run(number: int) -> bool:
@@ -157,22 +160,27 @@ def soak(folder: Path, seconds: float, jobs: int, seed: int) -> dict:
     if process.returncode:
         raise SystemExit(error)
     began, kills, done, wrong = time.monotonic(), Counter(), 0, []
+    due = began + random.uniform(*PAUSES)
     while time.monotonic() - began < seconds:
         results = folder / f"disturbed{done}"
-        while True:
-            process = grids.start(results)
-            try:
-                error = process.communicate(timeout=random.uniform(*PAUSES))[1]
-            except subprocess.TimeoutExpired:
-                who, number = random.choice(KILLS)
-                grids.kill(process, who, number)
-                kills[f"{signal.Signals(number).name} to {who}"] += 1
-                continue
-            if process.returncode == 0:
-                break
-            wrong.append(f"exit {process.returncode}: {error.splitlines()[-1]}")
-            if len(wrong) > 9:
-                raise SystemExit("\n".join(wrong))
+        complete = False
+        while not complete:
+            process, killed = grids.start(results), False
+            while process.poll() is None:
+                try:
+                    error = process.communicate(timeout=max(0, due - time.monotonic()))[
+                        1
+                    ]
+                except subprocess.TimeoutExpired:
+                    who, number = random.choice(KILLS)
+                    grids.kill(process, who, number)
+                    kills[f"{signal.Signals(number).name} to {who}"] += 1
+                    killed, due = True, due + random.uniform(*PAUSES)
+            complete = process.returncode == 0
+            if not complete and not killed:
+                wrong.append(f"exit {process.returncode}: {error.splitlines()[-1]}")
+                if len(wrong) > 9:
+                    raise SystemExit("\n".join(wrong))
         wrong += differences(results, undisturbed)
         done += 1
         print(f"{done} grids, {kills.total()} kills, {wrong}", file=sys.stderr)
@@ -184,7 +192,7 @@ def soak(folder: Path, seconds: float, jobs: int, seed: int) -> dict:
         "runs of each": len(list(undisturbed.rglob("run.json"))),
         **{f"kills: {name}": count for name, count in sorted(kills.items())},
         "files that differ, or are there in one of the two": len(wrong),
-        "temporary files left": len(list(grids.temporary.iterdir())),
+        "temporary files left": len(grids.left()),
         "processes left": len(processes(str(folder))),
         "shared memory left": len(set(os.listdir("/dev/shm")) - shared),
     }

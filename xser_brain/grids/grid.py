@@ -35,6 +35,7 @@ from typing import Protocol
 from tqdm import tqdm
 
 from data_prep.errors import UserError
+from xser_brain.grids import temporary
 from xser_brain.grids.cluster import Task
 from xser_brain.recipes import find, full_path, is_file
 from xser_brain.reports.paper import paper_systems
@@ -313,12 +314,15 @@ class LocalJobs:
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["xser_brain.grids.preload"])
+        self.temporary = temporary.folder()
 
     def poll(self) -> dict[str, str]:
         """Start what there is room for; wait a while for something to end."""
         while self.slots and self.waiting:
             task, slot = self.waiting.pop(0), self.slots.pop(0)
-            process = self.context.Process(target=_run, args=(task, self.threads, slot))
+            process = self.context.Process(
+                target=_run, args=(task, self.threads, slot, self.temporary)
+            )
             process.start()
             self.running[process] = task, slot
             self.states[task.name] = RUNNING
@@ -346,8 +350,10 @@ def _note(log: Path, line: str) -> None:
         stream.write(line + "\n")
 
 
-def _run(task: Task, threads: int, gpu: str | None) -> None:
+def _run(task: Task, threads: int, gpu: str | None, temporaries: Path) -> None:
     """One run, in a process of its own."""
+    temporary.use(temporaries)
+    launch.lock_bars()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu or ""

@@ -34,6 +34,11 @@ def reason(error: BaseException, folder: Path | None = None) -> str | None:
     -------
     str or None
 
+    Raises
+    ------
+    FileNotFoundError
+        If the folder itself is gone.
+
     Example
     -------
     >>> reason(OSError(errno.ENOSPC, "No space left on device", "a.pt"))
@@ -58,6 +63,10 @@ def reason(error: BaseException, folder: Path | None = None) -> str | None:
         return None
     if folder is not None:
         refusal = _probe(folder)
+        if isinstance(refusal, FileNotFoundError):
+            raise FileNotFoundError(
+                refusal.errno, refusal.strerror, str(folder)
+            ) from error
         return refusal and f"{folder}: {refusal.strerror}"
     if re.search(TORCH, str(error)):
         return f"a checkpoint: {os.strerror(errno.ENOSPC)}"
