@@ -99,7 +99,7 @@ setup(
             "common/*/*.yaml",
             "*/README.md",
             "*/train.py",
-            "*/grid.yaml",
+            "*/*.yaml",
             "*/hparams/*.yaml",
         ],
     },

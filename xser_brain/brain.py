@@ -97,6 +97,20 @@ class XSERBrain(sb.Brain):
             super().fit(epoch_counter, train_set, *args, **kwargs)
             self._stop_if_asked()
 
+    def validate(self, loader) -> None:
+        """Score what needs no training as if it were its end, and save it.
+
+        Arguments
+        ---------
+        loader : DataLoader
+            Batches of the validation part.
+        """
+        super().on_fit_start()
+        self._seconds_before, self._started = 0.0, time.monotonic()
+        self.optimizer_step, self._train_stats = 1, {}
+        with stopping.saving():
+            self._fit_valid(loader, 1, enable=False)
+
     def _asked(self) -> int:
         """The signal that asks to stop, 0 if none: of all processes, at one step."""
         return parallel.agreed(stopping.asked() or 0)
@@ -398,11 +412,11 @@ class XSERBrain(sb.Brain):
         counter.update_metric(score)
         ended = counter.should_stop or counter.current >= counter.limit
         ended = ended or self._optimizer_step_limit_exceeded
+        stats = {"step": self.optimizer_step}
+        if "heads" in self.optimizers_dict:
+            stats["lr"] = self.optimizers_dict["heads"].param_groups[0]["lr"]
         self.hparams.train_logger.log_stats(
-            stats_meta={
-                "step": self.optimizer_step,
-                "lr": self.optimizers_dict["heads"].param_groups[0]["lr"],
-            },
+            stats_meta=stats,
             train_stats=self._train_stats,
             valid_stats={
                 "loss": stage_loss,

@@ -1,4 +1,6 @@
-"""From the encoder's layers to the utterance embedding that all objectives share."""
+"""From the encoder's vectors to the utterance embedding that all objectives share."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -10,8 +12,8 @@ class EmbeddingHead(nn.Module):
     Arguments
     ---------
     layers : int
-        Layers that the encoder returns; their weights (a softmax) are learned,
-        starting equal.
+        Vectors that the encoder returns, one per layer (and way of pooling); their weights
+        (a softmax) are learned, starting equal.
     width : int
         Size of the encoder's utterance vector.
     projection : int
@@ -59,3 +61,70 @@ class EmbeddingHead(nn.Module):
         if self.layer_weights is None:
             return None
         return self.layer_weights.detach().softmax(0).tolist()
+
+    def describe(self) -> dict:
+        """What ``config.json`` of an exported model says of it."""
+        projected = not isinstance(self.projection, nn.Identity)
+        return {"projection": self.width if projected else 0}
+
+
+class StackedHead(nn.Module):
+    """Some of the encoder's vectors side by side, each value standardised.
+
+    Nothing in it is trained by steps: see ``xser_brain.solvers``.
+
+    Arguments
+    ---------
+    vectors : sequence of int
+        Which; there is one per way of pooling and layer.
+    width : int
+        Size of each.
+
+    Example
+    -------
+    >>> StackedHead([0, 2], width=8)(torch.rand(2, 3, 8)).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, vectors: Sequence[int], width: int):
+        super().__init__()
+        self.vectors = [*vectors]
+        self.width = len(self.vectors) * width
+        self.register_buffer("mean", torch.zeros(self.width))
+        self.register_buffer("scale", torch.ones(self.width))
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Embed utterances: (batch, vectors, width) of an encoder to (batch, width)."""
+        return (pooled[:, self.vectors].flatten(1) - self.mean) / self.scale
+
+    def weights(self) -> None:
+        """Each counts as much as another."""
+        return None
+
+    def describe(self) -> dict:
+        """What ``config.json`` of an exported model says of it."""
+        return {"projection": 0, "vectors": self.vectors}
+
+
+def build_head(description: dict, vectors: int, width: int) -> nn.Module:
+    """Build a head again, without what was trained.
+
+    Arguments
+    ---------
+    description : dict
+        From ``describe``.
+    vectors, width : int
+        Of the encoder.
+
+    Returns
+    -------
+    torch.nn.Module
+
+    Example
+    -------
+    >>> type(build_head({"projection": 0, "vectors": [1]}, 2, 8)).__name__
+    'StackedHead'
+    """
+    if description.get("vectors") is not None:
+        return StackedHead(description["vectors"], width)
+    return EmbeddingHead(vectors, width, description["projection"])

@@ -18,7 +18,12 @@ from xser_brain.protocol import PAPER_SETTINGS
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.spec import settle
 
-GRIDS = ("paper.yaml", "tuning.yaml", "leave_one_out/grid.yaml")
+GRIDS = (
+    "paper.yaml",
+    "tuning.yaml",
+    "leave_one_out/grid.yaml",
+    "leave_one_out/robust.yaml",
+)
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ CASES = {
     "waveforms, read ahead": {"num_workers": 1, "steps": 6},
     "cached features": {"encoder": "wav2vec2", "projection": 8},
     "cached prefix": {"encoder": "wav2vec2", "adaptation": "paper", "steps": 3},
+    "a solver": {"encoder": "wav2vec2", "system": "robust"},
     "baseline1": {"system": "baseline1", "steps": 6},
     "a language judges": {
         "system": "baseline2",
@@ -89,13 +90,16 @@ def test_training_opens_no_file_of_the_target(
             note("preparation")
             return touched["plan"]
 
-        def fit(self, *args, **kwargs):
-            original(self, *args, **kwargs)
-            note("training")
+        def noted(original):
+            def train(self, *args, **kwargs):
+                original(self, *args, **kwargs)
+                note("training")
 
-        original = XSERBrain.fit
+            return train
+
         monkeypatch.setattr(spec, "make_plan", planned)
-        monkeypatch.setattr(XSERBrain, "fit", fit)
+        for name in ("fit", "validate"):
+            monkeypatch.setattr(XSERBrain, name, noted(getattr(XSERBrain, name)))
         assert main(argv(tmp_path, **options)) == 0
         note("evaluation")
 

@@ -12,25 +12,7 @@ from torch import nn
 from data_prep.errors import UserError
 from xser_brain.checks import check, mapping, one_of
 from xser_brain.encoders.families import register
-
-
-def frame_mask(counts: torch.Tensor, frames: int) -> torch.Tensor:
-    """Mark the frames that belong to each utterance, of (batch,) counts."""
-    return torch.arange(frames, device=counts.device) < counts[:, None]
-
-
-def masked_mean(sequence: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Mean over each utterance's frames, as (batch, ..., width); padding is ignored.
-
-    Example
-    -------
-    >>> masked_mean(torch.tensor([[[1.0], [3.0], [99.0]]]), torch.tensor([2]))
-    tensor([[2.]])
-    """
-    mask = frame_mask(counts, sequence.shape[-2])
-    shape = [len(counts), *[1] * (sequence.ndim - 3), sequence.shape[-2], 1]
-    kept = sequence.masked_fill(~mask.view(shape), 0.0)
-    return kept.sum(-2) / counts.view([len(counts), *[1] * (sequence.ndim - 2)])
+from xser_brain.encoders.pooling import POOLINGS, masked_mean
 
 
 class Encoder(nn.Module):
@@ -49,6 +31,9 @@ class Encoder(nn.Module):
         Size of an utterance vector.
     frame_rate : float
         Frames per second (Hz).
+    pooling : str
+        How ``forward`` makes one vector of a layer's frames: ``mean`` of all, ``loud``
+        (the mean of those within 30 dB of the loudest), or ``both``, one after the other.
     frozen : bool
         Whether nothing in it trains, so that its output may be cached.
     prefix_layers : int, optional
@@ -84,6 +69,7 @@ class Encoder(nn.Module):
     layers: int = 1
     width: int
     frame_rate: float
+    pooling: str = "mean"
     frozen: bool = False
     prefix_layers: int | None = None
     settings: str = ""
@@ -133,8 +119,23 @@ class Encoder(nn.Module):
         """
         raise NotImplementedError
 
+    @property
+    def poolings(self) -> tuple[str, ...]:
+        """The ways of pooling, in the order of the vectors."""
+        return POOLINGS[self.pooling]
+
+    @property
+    def vectors(self) -> int:
+        """How many ``forward`` gives for an utterance: one per pooling and layer."""
+        return self.layers * len(self.poolings)
+
+    @property
+    def prefix_width(self) -> int:
+        """Columns of what ``prefix`` gives."""
+        return self.width
+
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """One vector per layer, the mean over frames: (batch, layers, width)."""
+        """One vector per layer, the mean over frames: (batch, vectors, width)."""
         return masked_mean(*self.frames(waveforms, lengths))
 
     def describe(self) -> dict:

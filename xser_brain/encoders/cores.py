@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
 from data_prep.errors import UserError
-from xser_brain.encoders.base import frame_mask
+from xser_brain.encoders.pooling import frame_mask
 
 
 class Core(nn.Module):

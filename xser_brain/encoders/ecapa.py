@@ -7,7 +7,8 @@ from torch import nn
 
 from data_prep.audio import SAMPLE_RATE
 from xser_brain.checks import whole
-from xser_brain.encoders.base import Encoder, frame_mask, masked_mean
+from xser_brain.encoders.base import Encoder
+from xser_brain.encoders.pooling import frame_mask, masked_mean
 
 HOP = 10  # milliseconds
 

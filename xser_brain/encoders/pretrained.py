@@ -35,9 +35,17 @@ from xser_brain.encoders.adapters import (
     train_only_adapted,
     trainable,
 )
-from xser_brain.encoders.base import Encoder, masked_mean
+from xser_brain.encoders.base import Encoder
 from xser_brain.encoders.cores import Wav2Vec2, Whisper
 from xser_brain.encoders.health import check_source
+from xser_brain.encoders.pooling import (
+    POOLINGS,
+    frame_mask,
+    levels,
+    loud,
+    mean_over,
+    pooled,
+)
 from xser_brain.encoders.weights import (
     MODEL_TYPES,
     is_revision,
@@ -133,6 +141,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         A batch is run in groups of similar length, so that at most this share of a
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
+    pooling : str
+        See ``Encoder``: ``mean``, ``loud`` or ``both``.
 
     Raises
     ------
@@ -150,6 +160,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             "lora_targets": many(text(r"[\w.]{1,64}"), 16),
             "adapter_width": whole(1, 4096),
             "adapted_layers": or_none(many(whole(0, 100), 101)),
+            "pooling": one_of(*POOLINGS),
         },
         "model_type": one_of(*MODEL_TYPES),
         "source": is_source,
@@ -176,8 +187,12 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         adapter_width: int = 64,
         adapted_layers: Sequence[int] | None = None,
         group_padding: float | None = None,
+        pooling: str = "mean",
     ):
         super().__init__()
+        if pooling not in POOLINGS:
+            raise UserError(f"unknown pooling {pooling!r}: use {', '.join(POOLINGS)}")
+        self.pooling = pooling
         self.source, self.adaptation = str(source), adaptation
         model, extractor = load(self.source)
         config = model.config
@@ -217,6 +232,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         self.group_padding = group_padding
         facts = [config, *filter(None, [extractor])]
         self.settings = use_layers + "".join(fact.to_json_string() for fact in facts)
+        if pooling != "mean":
+            self.settings += pooling
         self.train(self.training)
 
     def train(self, mode: bool = True):
@@ -238,6 +255,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         for name in ("source", "lora_dropout", "group_padding"):
             options.pop(name, None)
         options["use_layers"] = "last" if self.last_only else "all"
+        if self.pooling == "mean":  # so that earlier versions read it
+            del options["pooling"]
         local = Path(self.source).is_dir()
         revision = getattr(self.core.config, "_commit_hash", None)
         return {
@@ -250,6 +269,14 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             "input": self.core.input_facts(),
             "included": False,
         }
+
+    @classmethod
+    def check_description(cls, description, where):
+        """See ``Encoder.check_description``; one without a pooling takes the mean."""
+        options = description.get("options")
+        if isinstance(options, dict):
+            description = {**description, "options": {"pooling": "mean", **options}}
+        super().check_description(description, where)
 
     def _pretrained_sha256(self) -> str:
         """Hash what was not trained, whatever file and names it came under."""
@@ -308,12 +335,22 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     def prefix(self, waveform: torch.Tensor) -> torch.Tensor:
         """Run the frozen part at the bottom: the input of layer ``prefix_layers``.
 
-        (samples,) of one utterance to (frames, width), which ``forward`` takes instead.
+        (samples,) of one utterance to (frames, width), which ``forward`` takes instead;
+        if it pools loud frames, with their levels as one more column.
         """
         local = self.core.local(waveform)
         counts = torch.tensor([len(local)], device=local.device)
         hidden = self.core.embed(local[None], counts)
-        return self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
+        hidden = self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
+        if "loud" not in self.poolings:
+            return hidden
+        level = levels(waveform[None], self.frame_rate, len(hidden))[0]
+        return torch.cat([hidden, level[:, None]], dim=1)
+
+    @property
+    def prefix_width(self) -> int:
+        """Columns of what ``prefix`` gives."""
+        return self.width + ("loud" in self.poolings)
 
     def prefix_tensors(self) -> dict[str, torch.Tensor]:
         """All weights and constants that ``prefix`` may depend on."""
@@ -328,7 +365,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         """The layers handed out, each (batch, frames, width), and frame counts."""
         start = 0
         if inputs.ndim == 3:  # from prefix
-            hidden, counts, start = inputs, lengths, self.prefix_layers
+            hidden, counts = inputs[..., : self.width], lengths
+            start = self.prefix_layers
         else:
             with torch.no_grad():
                 local = [
@@ -362,19 +400,35 @@ class PretrainedEncoder(Encoder, family="pretrained"):
 
         Returns
         -------
-        (batch, layers, width) torch.Tensor
+        (batch, vectors, width) torch.Tensor
         """
         allowed = self.group_padding
         if allowed is None:
             allowed = 0.0 if inputs.device.type == "cpu" else 1.0
         groups = like_lengths(lengths.tolist(), allowed)
-        pooled = []
+        vectors = []
         for group in groups:
             longest = int(lengths[group].max())
-            layers, counts = self._hidden(inputs[group, :longest], lengths[group])
-            pooled.append(torch.stack([masked_mean(x, counts) for x in layers], 1))
+            own = inputs[group, :longest]
+            layers, counts = self._hidden(own, lengths[group])
+            vectors.append(pooled(layers, self._masks(own, counts, layers[0].shape[1])))
         order = torch.tensor([index for group in groups for index in group])
-        return torch.cat(pooled)[order.argsort()]
+        return torch.cat(vectors)[order.argsort()]
+
+    def _masks(
+        self, inputs: torch.Tensor, counts: torch.Tensor, frames: int
+    ) -> list[torch.Tensor]:
+        """The frames that each pooling takes, of what ``forward`` takes."""
+        inside = frame_mask(counts, frames)
+        masks = {"mean": inside}
+        if "loud" in self.poolings:
+            level = (
+                inputs[..., self.width]
+                if inputs.ndim == 3
+                else levels(inputs, self.frame_rate, frames)
+            )
+            masks["loud"] = loud(level.masked_fill(~inside, -1.0)) & inside
+        return [masks[name] for name in self.poolings]
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
@@ -414,4 +468,12 @@ class _Graph(nn.Module):
         layers = core.through(hidden, None)
         layers[-1] = core.finish(layers[-1])
         chosen = layers[-1:] if self.encoder.last_only else layers
-        return torch.stack([layer.mean(1) for layer in chosen], dim=1)
+        vectors = []
+        for pooling in self.encoder.poolings:
+            if pooling == "mean":
+                vectors += [layer.mean(1) for layer in chosen]
+                continue
+            rate, frames = self.encoder.frame_rate, hidden.shape[1]
+            mask = loud(levels(samples[None], rate, frames))
+            vectors += [mean_over(layer, mask) for layer in chosen]
+        return torch.stack(vectors, dim=1)

@@ -131,16 +131,22 @@ class FeatureCache:
             layers = self.encoder.prefix_layers
             return f"front end and layers below {layers}" if layers else "front end"
         layers = f"{self.encoder.layers} layers"
-        return f"{layers}, {'pooled' if self.kind == 'pooled' else 'frames'}"
+        if self.kind == "frames":
+            return f"{layers}, frames"
+        how = "" if self.encoder.pooling == "mean" else f" ({self.encoder.pooling})"
+        return f"{layers}, pooled{how}"
 
     def size(self, rows: Iterable[Row], crop: float = 0.0) -> int:
         """Estimate the bytes of utterances from their durations, rather more than less.
 
         ``crop`` is how many seconds are used of longer ones; 0 for all.
         """
-        vector = self.encoder.width * self.dtype.itemsize
-        if self.kind != "prefix":
-            vector *= self.encoder.layers
+        values = {
+            "pooled": self.encoder.vectors * self.encoder.width,
+            "frames": self.encoder.layers * self.encoder.width,
+            "prefix": self.encoder.prefix_width,
+        }
+        vector = values[self.kind] * self.dtype.itemsize
         total = 0
         for row in rows:
             seconds = min(row.duration, crop or math.inf)
@@ -204,7 +210,7 @@ class FeatureCache:
         Returns
         -------
         mapping of str to float32 torch.Tensor
-            By utterance ID: pooled (layers, width), frames (layers, frames, width) or
+            By utterance ID: pooled (vectors, width), frames (layers, frames, width) or
             prefix (frames, width). The pooled are held in memory, the others are
             mapped from disk when they are asked for.
         """
@@ -230,11 +236,11 @@ class FeatureCache:
         array = self.store.read(names[row_id], verify=self.kind == "pooled")
         if array is None:
             return False
-        layers, width = self.encoder.layers, self.encoder.width
+        encoder, frames = self.encoder, array.shape[-2:-1]
         shape = {
-            "pooled": (layers, width),
-            "frames": (layers, *array.shape[1:2], width),
-            "prefix": (*array.shape[:1], width),
+            "pooled": (encoder.vectors, encoder.width),
+            "frames": (encoder.layers, *frames, encoder.width),
+            "prefix": (*frames, encoder.prefix_width),
         }[self.kind]
         sound = self.kind != "pooled" or np.isfinite(array).all()
         if array.shape != shape or not sound:

@@ -96,6 +96,8 @@ PARTS = {
         "language": _language,
     },
 }
+# What only some models have.
+OPTIONAL = {"vectors": many(whole(0, 1000), 1000, least=1)}
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,
@@ -187,7 +189,8 @@ def check(config: dict, where: str) -> None:
     UserError
         On the first value that is missing or out of range.
     """
-    check_values(config, PARTS, where, ignore=True)
+    there = {name: rule for name, rule in OPTIONAL.items() if name in config}
+    check_values(config, {**PARTS, **there}, where, ignore=True)
     for part in ("test", "all"):
         figures = config["result"].get(part)
         if figures is not None:

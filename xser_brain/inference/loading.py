@@ -15,7 +15,7 @@ from torch import nn
 
 from data_prep.errors import UserError
 from xser_brain.encoders import find
-from xser_brain.head import EmbeddingHead
+from xser_brain.head import build_head
 from xser_brain.inference import config as schema
 from xser_brain.inference.model import EmotionModel
 
@@ -105,7 +105,13 @@ def _load(folder: Path, config: dict, encoder_source: str | None) -> EmotionMode
         found = {n[8:]: t for n, t in tensors.items() if n[:8] == "encoder."}
         _require_same(expected, found, folder / schema.WEIGHTS)
     encoder = family.from_description(description, folder, encoder_source)
-    head = EmbeddingHead(encoder.layers, encoder.width, config["projection"])
+    beyond = [n for n in config.get("vectors") or [] if n >= encoder.vectors]
+    if beyond:
+        raise UserError(
+            f"{folder / schema.NAME}: its head takes vector {beyond[0]} of an encoder that "
+            f"gives {encoder.vectors}: get the model again"
+        )
+    head = build_head(config, encoder.vectors, encoder.width)
     model = EmotionModel(
         encoder,
         head,

@@ -4,7 +4,6 @@ import torch
 from torch import nn
 
 from xser_brain.encoders import Encoder
-from xser_brain.head import EmbeddingHead
 
 
 class EmotionModel(nn.Module):
@@ -14,8 +13,8 @@ class EmotionModel(nn.Module):
     ---------
     encoder : Encoder
         As the run trained it.
-    head : EmbeddingHead
-        From the encoder's layers to the embedding.
+    head : EmbeddingHead or StackedHead
+        From the encoder's vectors to the embedding.
     classifier : torch.nn.Linear
         From the embedding to the logits of the labels.
     temperature : float
@@ -26,6 +25,7 @@ class EmotionModel(nn.Module):
     Example
     -------
     >>> from xser_brain.encoders.ecapa import ECAPAEncoder
+    >>> from xser_brain.head import EmbeddingHead
     >>> encoder = ECAPAEncoder(width=8, n_mels=20, channels=8).eval()
     >>> model = EmotionModel(encoder, EmbeddingHead(1, 8), nn.Linear(8, 4))
     >>> model(torch.rand(2, 9000), torch.tensor([9000, 7000])).shape
@@ -35,7 +35,7 @@ class EmotionModel(nn.Module):
     def __init__(
         self,
         encoder: Encoder,
-        head: EmbeddingHead,
+        head: nn.Module,
         classifier: nn.Linear,
         temperature: float = 1.0,
         statistics: torch.Tensor | None = None,

@@ -123,9 +123,7 @@ def _config(model: EmotionModel, record: dict) -> dict:
         "labels": record["labels"],
         "sample_rate": SAMPLE_RATE,
         "encoder": model.encoder.describe(),
-        "projection": 0
-        if isinstance(model.head.projection, torch.nn.Identity)
-        else model.head.width,
+        **model.head.describe(),
         "statistics": model.statistics is not None,
         "calibration": record["calibration"],
         "training": {

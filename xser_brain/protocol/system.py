@@ -36,6 +36,9 @@ class System:
         Changes training utterances before the encoder.
     embeddings : xser_brain.data.augmentation.EmbeddingTransform, optional
         Changes the embeddings of a training batch before the classifier.
+    solver : xser_brain.solvers.Solver, optional
+        Computes head and classifier at once, of a frozen encoder, instead of steps that
+        optimise objectives.
 
     Raises
     ------
@@ -55,6 +58,7 @@ class System:
     selection: Any = None
     waveforms: Any = None
     embeddings: Any = None
+    solver: Any = None
 
     def __post_init__(self):
         if self.trains_on not in TRAINS_ON:
@@ -62,7 +66,14 @@ class System:
                 f"system {self.name}: trains_on is {self.trains_on!r}: use one of "
                 f"{', '.join(TRAINS_ON)}"
             )
-        if not isinstance(self.objectives, Mapping) or not self.objectives:
+        if self.solver is not None:
+            if self.objectives:
+                raise UserError(
+                    f"system {self.name} has objectives and a solver, which optimises "
+                    "none: leave one of them out"
+                )
+            object.__setattr__(self, "objectives", {})
+        elif not isinstance(self.objectives, Mapping) or not self.objectives:
             raise UserError(
                 f"system {self.name} has no objectives: name at least one, as "
                 "`emotion: !new:xser_brain.objectives.CrossEntropy`"
@@ -76,7 +87,7 @@ class System:
     def parts(self) -> tuple:
         """All objects that it is made of."""
         others = self.sampler, self.selection, self.waveforms, self.embeddings
-        return (*self.objectives.values(), *others)
+        return (*self.objectives.values(), *others, self.solver)
 
     def definition(self) -> dict:
         """What it is made of, in words, as far as that decides on a result.
@@ -98,7 +109,7 @@ class System:
                 name: _in_words(item) for name, item in self.objectives.items()
             },
         }
-        for name in ("selection", "waveforms", "embeddings"):
+        for name in ("selection", "waveforms", "embeddings", "solver"):
             if getattr(self, name) is not None:
                 words[name] = _in_words(getattr(self, name))
         return words

@@ -8,8 +8,10 @@ from data_prep.errors import UserError
 from xser_brain.brain import XSERBrain
 from xser_brain.data.sampling import Batches
 from xser_brain.encoders import Encoder
+from xser_brain.head import StackedHead
 from xser_brain.objectives import Objectives
 from xser_brain.protocol import Plan
+from xser_brain.solvers import Solution
 from xser_brain.training.checkpoints import (
     AtomicCheckpointer,
     RunState,
@@ -41,6 +43,12 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
         If it cannot be had.
     """
     model, adaptation = spec.hparams["model"], spec.hparams["adapt"]["adaptation"]
+    solver = spec.system.solver
+    if solver is not None and ("encoder_source" not in model or adaptation != "frozen"):
+        raise UserError(
+            f"{spec.system.name} needs a pretrained encoder that does not adapt: pass "
+            "--encoder=whisper or another, and leave --adaptation out"
+        )
     if "encoder_source" not in model:
         if adaptation != "frozen":
             raise UserError(
@@ -53,10 +61,14 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
         first = plan.setting.source[0]
         language = next(row.language for row in plan.train if row.corpus == first)
         source = model["sources"].get(language, model["sources"]["default"])
-    return model["build"](source=source)
+    if solver is None:
+        return model["build"](source=source)
+    return model["build"](source=source, pooling=solver.pooling)
 
 
-def build_modules(spec: Spec, plan: Plan, encoder: Encoder) -> dict:
+def build_modules(
+    spec: Spec, plan: Plan, encoder: Encoder, solution: Solution | None = None
+) -> dict:
     """Everything that trains, the encoder apart.
 
     Arguments
@@ -67,24 +79,42 @@ def build_modules(spec: Spec, plan: Plan, encoder: Encoder) -> dict:
         Who sees what.
     encoder : Encoder
         The run's.
+    solution : Solution, optional
+        Of the system's solver, which leaves nothing to train.
 
     Returns
     -------
     dict of str to torch.nn.Module
         ``head``, ``classifier`` and ``objectives``.
     """
+    if solution is not None:
+        return {**_solved(solution, encoder), "objectives": Objectives({})}
     model = spec.hparams["model"]
     projection = model["projection"]
     if projection is None:
         projection = model["frozen_projection"] if encoder.frozen else 0
     head = spec.training["head"](
-        encoder.layers, encoder.width, int(projection), float(model["dropout"])
+        encoder.vectors, encoder.width, int(projection), float(model["dropout"])
     )
     classifier = torch.nn.Linear(head.width, len(plan.label_set.names))
     for objective in spec.system.objectives.values():
         objective.prepare(head.width, plan.labels)
     objectives = Objectives(spec.system.objectives)
     return {"head": head, "classifier": classifier, "objectives": objectives}
+
+
+def _solved(solution: Solution, encoder: Encoder) -> dict:
+    """Head and classifier of a solution."""
+    head = StackedHead(solution.vectors, encoder.width)
+    classifier = torch.nn.Linear(head.width, len(solution.bias)).requires_grad_(False)
+    for tensor, array in (
+        (head.mean, solution.mean),
+        (head.scale, solution.scale),
+        (classifier.weight, solution.weights),
+        (classifier.bias, solution.bias),
+    ):
+        tensor.copy_(torch.from_numpy(array))
+    return {"head": head, "classifier": classifier}
 
 
 def build_sampler(spec: Spec, plan: Plan, accumulated: int) -> Batches:
@@ -123,7 +153,12 @@ def build_sampler(spec: Spec, plan: Plan, accumulated: int) -> Batches:
 
 
 def build_brain(
-    spec: Spec, plan: Plan, encoder: Encoder, cached: str | None, run_opts: dict
+    spec: Spec,
+    plan: Plan,
+    encoder: Encoder,
+    cached: str | None,
+    run_opts: dict,
+    solution: Solution | None = None,
 ) -> XSERBrain:
     """The Brain, with a checkpointer that knows all that a resumed run needs.
 
@@ -139,16 +174,20 @@ def build_brain(
         What of it is cached: ``pooled`` leaves the encoder out of training.
     run_opts : dict
         SpeechBrain's run options.
+    solution : Solution, optional
+        Of the system's solver.
 
     Returns
     -------
     XSERBrain
     """
     training, selection = spec.training, spec.system.selection
-    modules = build_modules(spec, plan, encoder)
+    modules = build_modules(spec, plan, encoder, solution)
     if cached != "pooled":
         modules["encoder"] = encoder
     steps, every = int(training["steps"]), int(training["validate_every"])
+    if solution is not None:
+        steps = every = 1
     patience = int(training["patience"]) if selection.stops_early else ALWAYS
     counter = EpochCounterWithStopper(-(-steps // every), patience, 0, "max")
     counter.min_delta = 0.0  # or a tie would count as an improvement

@@ -135,6 +135,34 @@ class Reader:
         drawn = self.cache is not None and self.transform is not None
         return 0 if self.kind == "pooled" or drawn else asked
 
+    def views(
+        self, rows: Sequence[Row], training: bool = False, augmented: bool = False
+    ) -> list[Mapping[str, torch.Tensor]]:
+        """What is cached of utterances, by ID; then of their changed copies.
+
+        Arguments
+        ---------
+        rows : sequence of Row
+            The utterances.
+        training, augmented : bool
+            See ``open``.
+
+        Returns
+        -------
+        list of mapping of str to torch.Tensor
+        """
+        crop = self._crop(training)
+        views = [self.cache.features(rows, crop)]
+        if self.transform and augmented:
+            views += [
+                self.cache.features(rows, crop, transform=self.transform, view=view)
+                for view in range(self.transform.views)
+            ]
+        if self.kind == "pooled" and training:
+            for warning in check_layers(views[0]):
+                logger.warning(warning)
+        return views
+
     def open(
         self,
         rows: Sequence[Row],
@@ -169,16 +197,7 @@ class Reader:
             change = Changed(transform) if transform else None
             crop = self.crop if training else 0.0
             return Utterances(rows, self.waveforms, labels, crop, change=change)
-        crop = self._crop(training)
-        views = [self.cache.features(rows, crop)]
-        if transform:
-            views += [
-                self.cache.features(rows, crop, transform=transform, view=view)
-                for view in range(transform.views)
-            ]
-        if self.kind == "pooled" and training:
-            for warning in check_layers(views[0]):
-                logger.warning(warning)
+        views = self.views(rows, training, augmented)
 
         def read(row: Row) -> torch.Tensor:
             view = int(torch.randint(len(views), ())) if len(views) > 1 else 0

@@ -43,6 +43,7 @@ def write(
     reading: Mapping,
     outputs: Mapping[str, tuple[Sequence[Row], Mapping]],
     spent: Mapping,
+    choice: Mapping | None = None,
 ) -> None:
     """Write a run's artefacts, run.json last.
 
@@ -57,6 +58,8 @@ def write(
         ``XSERBrain.predict`` gives for them.
     spent : mapping
         ``steps`` and ``seconds`` of the training.
+    choice : mapping, optional
+        What settings were chosen among which, and how.
     """
     folder = spec.folder
     embeddings.save(folder, outputs)
@@ -123,6 +126,7 @@ def write(
             "selection": plan.system.selection.describe(),
             "score": best["score"],
         },
+        **({"choice": choice} if choice else {}),
         "target_test": target_test,
         "target_all": target_all,
         "layer_weights": unwrapped(brain.modules.head).weights(),

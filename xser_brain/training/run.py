@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import speechbrain as sb
 from speechbrain.utils.distributed import ddp_init_group, if_main_process, run_on_main
 
@@ -21,6 +22,7 @@ from xser_brain.data.batches import Loader, by_duration
 from xser_brain.data.sampling import Joined
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
+from xser_brain.solvers import Solution, Vectors
 from xser_brain.training import assemble, folder, options, record
 from xser_brain.training.reading import Reader
 from xser_brain.training.spec import Spec, describe
@@ -91,8 +93,14 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
             spec.settings, encoder, root, device, crop, transform, spec.hashes
         )
         reader.require(plan.train, [*plan.valid, *plan.test, *plan.rest])
-        brain = assemble.build_brain(spec, plan, encoder, reader.kind, run_opts)
-        train(brain, spec, plan, reader, run_opts)
+        solution = solve(spec, plan, reader) if spec.system.solver else None
+        brain = assemble.build_brain(
+            spec, plan, encoder, reader.kind, run_opts, solution
+        )
+        if solution is None:
+            train(brain, spec, plan, reader, run_opts)
+        else:
+            validate(brain, spec, plan, reader)
         # Scoring loads the best checkpoint, in which both are less.
         state = brain.hparams.run_state
         spent = {"steps": brain.optimizer_step, "seconds": state.seconds}
@@ -100,7 +108,10 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
         outputs = score(brain, spec, plan, reader)
         if if_main_process():
             facts = reader.facts()
-            record.write(spec, plan, identity, brain, encoder, facts, outputs, spent)
+            choice = solution.choice if solution else None
+            record.write(
+                spec, plan, identity, brain, encoder, facts, outputs, spent, choice
+            )
     if if_main_process():
         record.announce(spec.folder)
     parallel.leave()
@@ -171,6 +182,57 @@ def train(
         Loader(train_set, Joined(sampler, accumulated), workers),
         Loader(valid_set, parallel.dealt(batches), workers),
     )
+
+
+def solve(spec: Spec, plan: Plan, reader: Reader) -> Solution:
+    """Let the system's solver fit the plan's training part.
+
+    Arguments
+    ---------
+    spec, plan, reader
+        The run's.
+
+    Returns
+    -------
+    Solution
+
+    Raises
+    ------
+    UserError
+        If the encoder's vectors are not cached.
+    """
+    if reader.kind != "pooled":
+        raise UserError(
+            f"{spec.system.name} fits all utterances at once: leave --cache=none out"
+        )
+    trained_on = plan.setting.trained_on(plan.system.trains_on)
+    logger.info("fitting %s", ", ".join(trained_on))
+    views = reader.views(plan.train, training=True, augmented=True)
+    labels = plan.labels
+    vectors = Vectors(
+        [np.stack([view[row.ID].numpy() for row in plan.train]) for view in views],
+        np.array([labels.emotions.index(row.emotion) for row in plan.train]),
+        np.array([labels.languages.index(row.language) for row in plan.train]),
+        labels.languages,
+        len(labels.emotions),
+        reader.cache.encoder.poolings,
+    )
+    return spec.system.solver.solve(vectors)
+
+
+def validate(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> None:
+    """Score what was solved on the plan's validation part, and save it.
+
+    Arguments
+    ---------
+    brain, spec, plan, reader
+        The run's.
+    """
+    languages = assemble.valid_languages(plan)
+    valid_set = reader.open(plan.valid, replace(plan.labels, languages=languages))
+    batches = by_duration(plan.valid, int(spec.training["batch_size"]))
+    run_on_main(brain.checkpointer.clean)
+    brain.validate(Loader(valid_set, parallel.dealt(batches), 0))
 
 
 def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:

@@ -27,6 +27,7 @@ from xser_brain.evaluation.summary import check_metrics
 from xser_brain.numbers import number
 from xser_brain.objectives import Objective, Objectives
 from xser_brain.protocol import LabelSet, Plan, Setting, System, make_plan
+from xser_brain.solvers import Solver
 from xser_brain.training import hparams as hparams_module
 from xser_brain.training import options
 from xser_brain.training.selection import selection_of
@@ -49,7 +50,14 @@ NOT_HASHED = (
     "num_workers",
     "allow_incomplete",
 )
-SYSTEM_KEYS = ("trains_on", "sampler", "objectives", "selection", "augmentation")
+SYSTEM_KEYS = (
+    "trains_on",
+    "sampler",
+    "objectives",
+    "selection",
+    "augmentation",
+    "solver",
+)
 AUGMENTATIONS = {"waveforms": WaveformTransform, "embeddings": EmbeddingTransform}
 _INSTALLED = [
     Path(__file__).parents[1],
@@ -459,6 +467,9 @@ def _check_parts(system: System, samplers: Mapping) -> None:
     if not callable(sampler) and sampler not in [*samplers]:
         mend = f"use one of {', '.join(samplers)}, or !name: of a class"
         raise refused("the sampler", sampler, mend)
+    if not isinstance(system.solver, Solver | None):
+        mend = "name an object of a subclass of xser_brain.solvers.Solver"
+        raise refused("the solver", system.solver, mend)
     for key, kind in AUGMENTATIONS.items():
         transform = getattr(system, key)
         if not isinstance(transform, kind | None):
@@ -511,5 +522,6 @@ def _system(name: str, hparams: Mapping) -> System:
         block.get("objectives"),
         block.get("sampler", "random"),
         selection_of(selection),
+        solver=block.get("solver"),
         **augmentation,
     )

@@ -1,0 +1,278 @@
+"""Linear classifiers, one for each of the encoder's vectors, whose scores are averaged."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.errors import UserError
+from xser_brain.encoders.pooling import POOLINGS
+from xser_brain.evaluation.metrics import confusion_matrix, uar
+from xser_brain.numbers import number
+from xser_brain.solvers.base import Solution, Solver, Vectors
+from xser_brain.solvers.nested import choose
+
+LEAST = 1e-6  # of a standard deviation
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear classifier of one vector, on its standardised values.
+
+    Arguments
+    ---------
+    mean, scale : (width,) numpy.ndarray
+        By which it is standardised.
+    weights : (width, classes) numpy.ndarray
+        Of the standardised vector.
+    bias : (classes,) numpy.ndarray
+        What is added.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """(utterances, width) to (utterances, classes)."""
+        return (x - self.mean) / self.scale @ self.weights + self.bias
+
+
+@dataclass(frozen=True)
+class Training:
+    """One vector of all training utterances, and of their changed copies.
+
+    Arguments
+    ---------
+    x : (utterances, width) float64 numpy.ndarray
+        The vector.
+    emotions, languages : (utterances,) numpy.ndarray
+        Indices.
+    weights : (utterances,) numpy.ndarray
+        How much each counts.
+    classes : int
+        Number of labels.
+    """
+
+    x: np.ndarray
+    emotions: np.ndarray
+    languages: np.ndarray
+    weights: np.ndarray
+    classes: int
+
+    def without(self, language: int | None) -> "Training":
+        """The same without a language; all of it for None."""
+        if language is None:
+            return self
+        kept = self.languages != language
+        arrays = self.x, self.emotions, self.languages, self.weights
+        return Training(*(array[kept] for array in arrays), self.classes)
+
+
+# From the index of a language to leave out, or None, and a strength.
+Fitter = Callable[[int | None, float], Linear]
+
+
+def cell_weights(languages: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+    """Weights by which each cell of a language and an emotion counts as much as another.
+
+    Arguments
+    ---------
+    languages, emotions : (utterances,) numpy.ndarray
+        Indices.
+
+    Returns
+    -------
+    (utterances,) float64 numpy.ndarray
+
+    Example
+    -------
+    >>> cell_weights(np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]))
+    array([0.5, 0.5, 1. , 1. ])
+    """
+    cells = np.stack([languages, emotions])
+    _, which, counts = np.unique(cells, axis=1, return_inverse=True, return_counts=True)
+    return 1.0 / counts[which.reshape(-1)]
+
+
+class Stacked(Solver):
+    """A classifier for each vector of the encoder; subclass it and write ``fitter``.
+
+    The average of their scores is linear, too, so what comes out is one linear classifier
+    of the vectors side by side. Which layers, which pooling and how strong a penalty it
+    takes is chosen among those given by leaving out one training language after another.
+
+    Arguments
+    ---------
+    layers : sequence of (str or sequence of int)
+        Candidates: numbers of layers (0 is the transformer's input), or ``all`` but the
+        input, ``middle`` (the one half-way up), ``last``.
+    poolings : sequence of str
+        Candidates: ``mean``, ``loud`` or ``both``.
+    strengths : sequence of float
+        Candidates: of the penalty, on standardised vectors and weights that add up to 1.
+    balanced : bool
+        Whether each (language, emotion) cell counts as much as another, instead of each
+        utterance.
+
+    Raises
+    ------
+    UserError
+        If a candidate makes no sense.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence = ("all",),
+        poolings: Sequence[str] = ("both",),
+        strengths: Sequence[float] = (1.0,),
+        balanced: bool = True,
+    ):
+        unknown = [name for name in poolings if name not in POOLINGS]
+        if unknown or not poolings:
+            raise UserError(
+                f"poolings is {list(poolings)}: name some of {', '.join(POOLINGS)}"
+            )
+        if not layers or not strengths:
+            raise UserError("name at least one of layers, and one of strengths")
+        self.layers, self.poolings = [*layers], [*poolings]
+        self.strengths = [number("strengths", value, least=0.0) for value in strengths]
+        self.balanced = bool(balanced)
+        needed = {name for pooling in poolings for name in POOLINGS[pooling]}
+        self.pooling = "both" if len(needed) > 1 else needed.pop()
+
+    def fitter(self, training: Training) -> Fitter:
+        """Make ready to fit one vector, with languages left out or not.
+
+        Arguments
+        ---------
+        training : Training
+            All utterances.
+
+        Returns
+        -------
+        callable
+            ``fit(language, strength) -> Linear``; strengths come from high to low.
+        """
+        raise NotImplementedError
+
+    def candidates(self, vectors: Vectors) -> list[dict]:
+        """All settings to choose from.
+
+        Arguments
+        ---------
+        vectors : Vectors
+            They say how many layers there are.
+
+        Returns
+        -------
+        list of dict
+            ``layers`` (list of int), ``pooling`` and ``strength``.
+        """
+        layers = [_numbers(value, vectors.layers) for value in self.layers]
+        return [
+            {"layers": which, "pooling": pooling, "strength": strength}
+            for which, pooling, strength in itertools.product(
+                layers, self.poolings, self.strengths
+            )
+        ]
+
+    def solve(self, vectors: Vectors) -> Solution:
+        """See ``Solver.solve``."""
+        candidates = self.candidates(vectors)
+        fitted = _Fitted(self, vectors, candidates)
+        choice = choose(candidates, fitted.names, fitted.judge)
+        chosen = candidates[choice.best]
+        fits = fitted.on_all(chosen)
+        return Solution(
+            _vectors(chosen, vectors),
+            np.concatenate([fit.mean for fit in fits]),
+            np.concatenate([fit.scale for fit in fits]),
+            np.concatenate([fit.weights for fit in fits]).T / len(fits),
+            sum(fit.bias for fit in fits) / len(fits),
+            choice.describe(),
+        )
+
+
+def _numbers(value: object, layers: int) -> list[int]:
+    """The layers that a candidate names."""
+    named = {
+        "all": list(range(min(1, layers - 1), layers)),
+        "middle": [layers // 2],
+        "last": [layers - 1],
+    }
+    if isinstance(value, str) and value in named:
+        return named[value]
+    numbers = [value] if isinstance(value, int) else value
+    if isinstance(numbers, str) or not all(
+        isinstance(one, int) and 0 <= one < layers for one in numbers
+    ):
+        raise UserError(
+            f"layers: {value!r} is none of this encoder's: name numbers from 0 to "
+            f"{layers - 1}, {', '.join(named)}"
+        )
+    return list(numbers)
+
+
+def _vectors(candidate: Mapping, vectors: Vectors) -> list[int]:
+    """Where a candidate's vectors stand among the encoder's."""
+    return [
+        vectors.poolings.index(pooling) * vectors.layers + layer
+        for pooling in POOLINGS[candidate["pooling"]]
+        for layer in candidate["layers"]
+    ]
+
+
+class _Fitted:
+    """Classifiers of all vectors that some candidate uses, with languages left out."""
+
+    def __init__(
+        self, solver: "Stacked", vectors: Vectors, candidates: Sequence[Mapping]
+    ):
+        self.vectors, self.candidates = vectors, candidates
+        self.used = sorted({v for c in candidates for v in _vectors(c, vectors)})
+        there = set(vectors.languages.tolist())
+        self.names = [n for i, n in enumerate(vectors.names) if i in there]
+        weights = np.ones(len(vectors.emotions))
+        if solver.balanced:
+            weights = cell_weights(vectors.languages, vectors.emotions)
+        emotions, languages, weights = (
+            np.tile(array, len(vectors.views))
+            for array in (vectors.emotions, vectors.languages, weights)
+        )
+        self.fitters = {
+            vector: solver.fitter(
+                Training(
+                    vectors.of(vector), emotions, languages, weights, vectors.classes
+                )
+            )
+            for vector in self.used
+        }
+
+    def on_all(self, candidate: Mapping) -> list[Linear]:
+        """The classifiers of a candidate, of all languages."""
+        return [
+            self.fitters[vector](None, candidate["strength"])
+            for vector in _vectors(candidate, self.vectors)
+        ]
+
+    def judge(self, language: str) -> list[float]:
+        """Each candidate's UAR in percent on a language, fitted to the others."""
+        index = list(self.vectors.names).index(language)
+        own = self.vectors.languages == index
+        true = self.vectors.emotions[own]
+        scores = {}
+        strengths = sorted({c["strength"] for c in self.candidates}, reverse=True)
+        for vector, strength in itertools.product(self.used, strengths):
+            x = self.vectors.views[0][own, vector].astype(float)
+            scores[vector, strength] = self.fitters[vector](index, strength).scores(x)
+        uars = []
+        for candidate in self.candidates:
+            strength = candidate["strength"]
+            which = _vectors(candidate, self.vectors)
+            predicted = sum(scores[v, strength] for v in which).argmax(1)
+            confusion = confusion_matrix(true, predicted, self.vectors.classes)
+            uars.append(float(uar(confusion)))
+        return uars
