@@ -39,6 +39,6 @@ def bar(*args, **options) -> tqdm:
     ...     bar(range(3)).disable
     True
     """
-    off = _silent.get() or options.pop("disable", False)
+    off = options.pop("disable", False) or _silent.get()
     # None is tqdm's own word for "unless it is a terminal".
     return tqdm(*args, **{"leave": False, **options}, disable=off or None)

@@ -14,7 +14,7 @@ import pytest
 import torch
 from small import ROOT
 
-from data_prep.progress import bar
+from data_prep.progress import bar, silenced
 from xser_brain.cli.train import main
 
 RUN = Path("ravdess_to_emodb/proposed/ecapa/1")
@@ -132,6 +132,14 @@ def test_noprogressbar_silences_all(argv, terminal, tmp_path):
     given = argv(tmp_path)
     assert "--noprogressbar" in given
     assert "\r" not in terminal("-m", "xser_brain", "train", *given)
+
+
+@pytest.mark.parametrize("options", [{}, {"disable": False}, {"disable": True}])
+def test_silenced_bars(options):
+    with silenced():
+        assert bar(total=3, **options).disable
+    with silenced(), silenced(False):
+        assert bar(total=3, **options).disable
 
 
 def test_bars_are_for_terminals(capsys):
