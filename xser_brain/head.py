@@ -20,6 +20,9 @@ class EmbeddingHead(nn.Module):
         the adversarial objective to shape, so it needs one.
     dropout : float
         Rate of dropout before the projection.
+    norm : bool
+        Whether a layer norm comes before the projection. Without it the head is linear,
+        and transformers can hold it (``xser export --format=transformers``).
 
     Example
     -------
@@ -31,14 +34,19 @@ class EmbeddingHead(nn.Module):
     """
 
     def __init__(
-        self, layers: int, width: int, projection: int = 0, dropout: float = 0.0
+        self,
+        layers: int,
+        width: int,
+        projection: int = 0,
+        dropout: float = 0.0,
+        norm: bool = True,
     ):
         super().__init__()
         self.width = projection or width
         self.layer_weights = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
         self.projection = (
             nn.Sequential(
-                nn.LayerNorm(width),
+                nn.LayerNorm(width) if norm else nn.Identity(),
                 nn.Dropout(dropout),
                 nn.Linear(width, projection),
             )

@@ -192,6 +192,7 @@ def check(config: dict, where: str) -> None:
         figures = config["result"].get(part)
         if figures is not None:
             check_values(figures, FIGURES, f"{where}: result: {part}", ignore=True)
+    check_values({"norm": config.get("norm", True)}, {"norm": boolean}, where)
     encoder = config.get("encoder")
     family = encoder.get("family") if isinstance(encoder, dict) else None
     if not _family(family):

@@ -105,7 +105,12 @@ def _load(folder: Path, config: dict, encoder_source: str | None) -> EmotionMode
         found = {n[8:]: t for n, t in tensors.items() if n[:8] == "encoder."}
         _require_same(expected, found, folder / schema.WEIGHTS)
     encoder = family.from_description(description, folder, encoder_source)
-    head = EmbeddingHead(encoder.layers, encoder.width, config["projection"])
+    head = EmbeddingHead(
+        encoder.layers,
+        encoder.width,
+        config["projection"],
+        norm=config.get("norm", True),  # earlier versions had no other
+    )
     model = EmotionModel(
         encoder,
         head,

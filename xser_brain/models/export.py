@@ -118,6 +118,7 @@ def export(
 
 
 def _config(model: EmotionModel, record: dict) -> dict:
+    head = [*model.head.modules()]
     config = {
         "schema": schema.SCHEMA,
         "labels": record["labels"],
@@ -126,6 +127,7 @@ def _config(model: EmotionModel, record: dict) -> dict:
         "projection": 0
         if isinstance(model.head.projection, torch.nn.Identity)
         else model.head.width,
+        "norm": any(isinstance(part, torch.nn.LayerNorm) for part in head),
         "statistics": model.statistics is not None,
         "calibration": record["calibration"],
         "training": {
