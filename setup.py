@@ -15,8 +15,10 @@ EXTRAS = {
     "exchange": ["audformat>=1.4", "datasets>=3.0", "lhotse>=1.28"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.18", "onnxscript>=0.6"],
     "serve": ["espeakng-loader>=0.2.4", "gradio>=6.0"],
+    "tensorboard": ["tensorboard>=2.18"],
     "umap": ["umap-learn>=0.5"],
     "video": ["av>=14.0"],
+    "wandb": ["wandb>=0.19"],
 }
 EXTRAS["dev"] = [
     *(
@@ -90,6 +92,7 @@ setup(
         "data_prep": ["py.typed", "templates/*.txt"],
         "data_prep.corpora": ["*.txt"],
         "xser_brain": ["py.typed"],
+        "xser_brain.training": ["log.yaml"],
         "xser_brain.reports": ["*.csv", "templates/*"],
         # By name, as a checkout has the results of runs between them.
         RECIPES: [

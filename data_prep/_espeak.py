@@ -27,10 +27,10 @@ import numpy as np
 import soundfile
 from numpy.fft import irfft, rfft, rfftfreq  # here, not once in every child
 from numpy.random import default_rng
-from tqdm import tqdm
 
 from data_prep import children
 from data_prep.errors import UserError
+from data_prep.progress import bar
 
 _RATE = 22050  # what espeak-ng's formant synthesis gives
 # espeak-ng/speak_lib.h
@@ -82,7 +82,7 @@ class Speech:
     seed: int
 
 
-def render(clips: Sequence[Speech], progress: bool = False) -> str:
+def render(clips: Sequence[Speech], title: str = "speech") -> str:
     """Write every clip as 16-bit wav, on all cores; return the version of espeak-ng.
 
     UserError if espeak-ng is not installed or the system cannot fork.
@@ -101,7 +101,7 @@ def render(clips: Sequence[Speech], progress: bool = False) -> str:
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as errors,
         children.start(__name__, stderr=errors, text=True, env=single) as helper,
-        tqdm(total=len(clips), unit="clip", disable=not progress) as bar,
+        bar(desc=title, total=len(clips), unit="clip") as shown,
     ):
         try:
             # the helper reads all of it before it answers
@@ -112,7 +112,7 @@ def render(clips: Sequence[Speech], progress: bool = False) -> str:
             pass  # it died: its own words follow
         version = helper.stdout.readline().strip()
         for _ in helper.stdout:
-            bar.update()
+            shown.update()
         if helper.wait():
             errors.seek(0)
             raise RuntimeError(f"espeak-ng failed:\n{errors.read()}")

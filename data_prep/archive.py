@@ -23,10 +23,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from tqdm import tqdm
-
 from data_prep import outside
 from data_prep.errors import UserError
+from data_prep.progress import bar
 
 # Recordings hardly shrink; a text may by twenty times, a bomb does by a thousand.
 RATIO = 100
@@ -231,9 +230,7 @@ def _write(
 ) -> Iterator[Path]:
     """Write all members; links last, as copies of what they mean."""
     links = []
-    with tqdm(
-        desc=outside.printable(title), unit="B", unit_scale=True, leave=False
-    ) as bar:
+    with bar(desc=outside.printable(title), unit="B", unit_scale=True) as shown:
 
         def copy(source: BinaryIO, path: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -241,7 +238,7 @@ def _write(
                 while chunk := source.read(CHUNK):
                     budget.spend(len(chunk))
                     sink.write(chunk)
-                    bar.update(len(chunk))
+                    shown.update(len(chunk))
 
         for member in members:
             budget.count()

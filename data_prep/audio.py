@@ -18,7 +18,8 @@ from typing import TypeVar
 import numpy as np
 import soundfile
 import soxr
-from tqdm import tqdm
+
+from data_prep.progress import bar
 
 SAMPLE_RATE = 16000
 # Shorter than one analysis window of 25 ms there is nothing to recognise.
@@ -379,4 +380,4 @@ def for_all(
         results = chain.from_iterable(
             pool.map(lambda batch: [attempt(path) for path in batch], batches)
         )
-        return list(tqdm(results, title, len(paths), unit="file", leave=False))
+        return list(bar(results, title, len(paths), unit="file"))

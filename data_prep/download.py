@@ -18,13 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from tqdm import tqdm
-
 from data_prep import archive
 from data_prep.corpus import Corpus, Download
 from data_prep.errors import UserError
 from data_prep.exchange import require, writing
 from data_prep.prepare import walk
+from data_prep.progress import bar
 
 logger = logging.getLogger(__name__)
 
@@ -259,13 +258,13 @@ class _Resuming:
         if total and total - have > shutil.disk_usage(self.part.parent).free:
             reason = f"the disk has no room for {(total - have) / 1e9:.1f} GB"
             raise OSError(errno.ENOSPC, reason, str(self.part))
-        bar = tqdm(
+        shown = bar(
             desc=self.part.stem, initial=have, total=total, unit="B", unit_scale=True
         )
-        with bar, self.part.open("ab" if have else "wb") as stream:
+        with shown, self.part.open("ab" if have else "wb") as stream:
             for chunk in answer.iter_content(CHUNK):
                 stream.write(chunk)
-                bar.update(len(chunk))
+                shown.update(len(chunk))
 
 
 def _tag(headers) -> str:

@@ -51,6 +51,7 @@ import soundfile
 from data_prep import outside
 from data_prep._espeak import Speech, render
 from data_prep.errors import UserError
+from data_prep.progress import silenced
 
 MARKER = "STANDIN.json"
 _GENERATOR = 1  # raise it with any change that alters what is written
@@ -470,7 +471,7 @@ def write(
     sentences : int
         For each speaker and emotion; by default such that there are about 200 clips.
     progress : bool
-        Show a progress bar.
+        Show a progress bar, at a terminal.
 
     Returns
     -------
@@ -513,7 +514,8 @@ def write(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     speech = [_speech(clip, corpus, partial, seed) for clip in clips]
-    version = render(speech, progress)
+    with silenced(not progress):
+        version = render(speech, f"{corpus}, stand-in")
     if layout.labels is not None:
         layout.labels(partial, clips)
     marker = {

@@ -15,17 +15,19 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
+from speechbrain.utils.distributed import if_main_process
 from torch.nn import functional
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from data_prep.progress import bar
 from xser_brain import parallel
 from xser_brain.data.batches import Batch
 from xser_brain.encoders.pieces import InPieces, normalises_over_batch
 from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
-from xser_brain.training import stopping
+from xser_brain.training import console, stopping
 from xser_brain.training.checkpoints import BEST
 from xser_brain.training.selection import Validation
 
@@ -65,8 +67,8 @@ class XSERBrain(sb.Brain):
     ``classifier`` and ``objectives`` (``xser_brain.objectives.Objectives``). ``hparams``
     holds ``embedding_transform`` (or None), ``learning_rate``,
     ``encoder_learning_rate``, ``schedule``, ``steps``, ``selection``, ``epoch_counter``,
-    ``train_logger``, ``run_state`` and ``languages`` (those of the validation parts, in
-    the order of their indices).
+    ``train_logger``, ``loggers`` (further ones), ``run_state`` and ``languages`` (those
+    of the validation parts, in the order of their indices).
 
     An epoch is what lies between two validations, not a pass over the data: budgets
     are optimiser steps. With ``grad_accumulation_factor``, what is a batch here is all of
@@ -89,12 +91,14 @@ class XSERBrain(sb.Brain):
         if self.step:  # an interval that is resumed half-way
             self._train_set.skip(self.step)
         _forget_after(Path(self.hparams.train_logger.save_file), self.optimizer_step)
+        self._shown.initial = self._shown.n = self.optimizer_step
+        self._show_best()
 
-    def fit(self, epoch_counter, train_set, *args, **kwargs):
+    def fit(self, epoch_counter, train_set, valid_set):
         """See ``sb.Brain.fit``; a signal stops it where it can be resumed."""
         self._train_set = train_set
-        with stopping.saving():
-            super().fit(epoch_counter, train_set, *args, **kwargs)
+        with stopping.saving(), console.steps(self.hparams.steps) as self._shown:
+            super().fit(epoch_counter, train_set, valid_set, progressbar=False)
             self._stop_if_asked()
 
     def validate(self, loader) -> None:
@@ -108,7 +112,7 @@ class XSERBrain(sb.Brain):
         super().on_fit_start()
         self._seconds_before, self._started = 0.0, time.monotonic()
         self.optimizer_step, self._train_stats = 1, {}
-        with stopping.saving():
+        with stopping.saving(), console.steps(1) as self._shown:
             self._fit_valid(loader, 1, enable=False)
 
     def _asked(self) -> int:
@@ -230,6 +234,10 @@ class XSERBrain(sb.Brain):
         for name, optimizer in self.optimizers_dict.items():
             for group in optimizer.param_groups:
                 group["lr"] = self._learning_rates[name] * factor
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """Show how far training is."""
+        self._shown.update(self.optimizer_step - self._shown.n)
 
     def compute_forward(self, batch: Batch, stage) -> Heard:
         """Embeddings and emotion logits.
@@ -415,15 +423,16 @@ class XSERBrain(sb.Brain):
         stats = {"step": self.optimizer_step}
         if "heads" in self.optimizers_dict:
             stats["lr"] = self.optimizers_dict["heads"].param_groups[0]["lr"]
-        self.hparams.train_logger.log_stats(
-            stats_meta=stats,
-            train_stats=self._train_stats,
-            valid_stats={
-                "loss": stage_loss,
-                "uar": mean,
-                **{f"uar_{name}": value for name, value in per_language.items()},
-            },
-        )
+        for train_logger in (self.hparams.train_logger, *self.hparams.loggers):
+            train_logger.log_stats(
+                stats_meta=stats,
+                train_stats=self._train_stats,
+                valid_stats={
+                    "loss": stage_loss,
+                    "uar": mean,
+                    **{f"uar_{name}": value for name, value in per_language.items()},
+                },
+            )
         self.checkpointer.save_and_keep_only(
             meta={
                 "score": score,
@@ -436,7 +445,36 @@ class XSERBrain(sb.Brain):
             max_keys=[SCORE],
             verbosity=logging.DEBUG,
         )
+        if if_main_process():
+            self._tell(mean, per_language)
         self._stop_if_asked()
+
+    def _tell(self, mean: float, per_language: dict[str, float]) -> None:
+        """Say on one line what a validation gave, and which has been the best."""
+        step, (kept, best) = self.optimizer_step, self._show_best()
+        if kept.get("step") == step:
+            best = "the best so far"
+        each = ", ".join(f"{name} {value:.1f}" for name, value in per_language.items())
+        of = f"step {step} of {self.hparams.steps}"
+        best = f", {best}" if best else ""
+        logger.info("%s: validation UAR %.1f %% (%s)%s", of, mean, each, best)
+
+    def _show_best(self) -> tuple[dict, str]:
+        """Show the best checkpoint so far; what it says of itself, and that in words."""
+        best = self.checkpointer.find_checkpoint(max_key=SCORE)
+        chosen = self.hparams.selection.stops_early  # or else the last is kept
+        if best is None or not chosen:
+            return {}, ""
+        words = f"best {best.meta['uar']:.1f} % at step {best.meta['step']}"
+        self._shown.set_description_str(f"{words}, ", refresh=False)
+        return best.meta, words
+
+    def evaluate_batch(self, batch, stage):
+        """See ``sb.Brain.evaluate_batch``."""
+        loss = super().evaluate_batch(batch, stage)
+        if stage == sb.Stage.TEST:
+            self._scored.update()
+        return loss
 
     def predict(self, loader) -> dict:
         """Score utterances with the best checkpoint.
@@ -452,5 +490,6 @@ class XSERBrain(sb.Brain):
             ``ids`` (list of str), ``emotions`` (utterances,), ``probabilities``
             (utterances, classes) and ``embeddings`` (utterances, width) numpy arrays.
         """
-        self.evaluate(loader, max_key=SCORE)
+        with bar(desc="scoring", total=len(loader), unit="batch") as self._scored:
+            self.evaluate(loader, max_key=SCORE, progressbar=False)
         return self.outputs

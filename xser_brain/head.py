@@ -22,6 +22,9 @@ class EmbeddingHead(nn.Module):
         the adversarial objective to shape, so it needs one.
     dropout : float
         Rate of dropout before the projection.
+    norm : bool
+        Whether a layer norm comes before the projection. Without it the head is linear,
+        and transformers can hold it (``xser export --format=transformers``).
 
     Example
     -------
@@ -33,14 +36,19 @@ class EmbeddingHead(nn.Module):
     """
 
     def __init__(
-        self, layers: int, width: int, projection: int = 0, dropout: float = 0.0
+        self,
+        layers: int,
+        width: int,
+        projection: int = 0,
+        dropout: float = 0.0,
+        norm: bool = True,
     ):
         super().__init__()
         self.width = projection or width
         self.layer_weights = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
         self.projection = (
             nn.Sequential(
-                nn.LayerNorm(width),
+                nn.LayerNorm(width) if norm else nn.Identity(),
                 nn.Dropout(dropout),
                 nn.Linear(width, projection),
             )
@@ -65,7 +73,10 @@ class EmbeddingHead(nn.Module):
     def describe(self) -> dict:
         """What ``config.json`` of an exported model says of it."""
         projected = not isinstance(self.projection, nn.Identity)
-        return {"projection": self.width if projected else 0}
+        return {
+            "projection": self.width if projected else 0,
+            "norm": any(isinstance(part, nn.LayerNorm) for part in self.modules()),
+        }
 
 
 class StackedHead(nn.Module):
@@ -103,7 +114,7 @@ class StackedHead(nn.Module):
 
     def describe(self) -> dict:
         """What ``config.json`` of an exported model says of it."""
-        return {"projection": 0, "vectors": self.vectors}
+        return {"projection": 0, "norm": False, "vectors": self.vectors}
 
 
 def build_head(description: dict, vectors: int, width: int) -> nn.Module:
@@ -127,4 +138,6 @@ def build_head(description: dict, vectors: int, width: int) -> nn.Module:
     """
     if description.get("vectors") is not None:
         return StackedHead(description["vectors"], width)
-    return EmbeddingHead(vectors, width, description["projection"])
+    # Earlier versions had no head without a norm.
+    norm = description.get("norm", True)
+    return EmbeddingHead(vectors, width, description["projection"], norm=norm)

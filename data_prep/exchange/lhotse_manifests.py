@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data_prep import outside
 from data_prep.audio import AudioError, probe
 from data_prep.corpus import Rejected, Utterance
@@ -29,6 +27,7 @@ from data_prep.exchange import (
     with_audio,
     writing,
 )
+from data_prep.progress import bar
 
 CUSTOM = (
     "emotion",
@@ -92,7 +91,7 @@ def write(path: Path, data_root: Path, save_folder: Path) -> Path:
     rows = with_audio(path, data_root)
     folder, name = Path(save_folder), rows[0].corpus
     sets = {part: ([], []) for part in PARTS.values()}
-    for row in tqdm(rows, f"{name}, headers", unit="file", leave=False):
+    for row in bar(rows, f"{name}, headers", unit="file"):
         source = os.path.abspath(row.path(data_root))
         try:
             header = probe(source)

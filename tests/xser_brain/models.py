@@ -46,6 +46,7 @@ def build(
     source: Path | Encoder | None = None,
     projection: int = 8,
     labels: Sequence[str] = EMOTIONS,
+    norm: bool = True,
     **options,
 ) -> EmotionModel:
     """A model whose every trained weight is random."""
@@ -56,7 +57,7 @@ def build(
         encoder = source
     else:
         encoder = PretrainedEncoder(str(source), **options)
-    head = EmbeddingHead(encoder.layers, encoder.width, projection)
+    head = EmbeddingHead(encoder.layers, encoder.width, projection, norm=norm)
     classifier = nn.Linear(head.width, len(labels))
     statistics = torch.stack([torch.randn(head.width), 1 + torch.rand(head.width)])
     model = EmotionModel(encoder, head, classifier, 1.5, statistics)

@@ -83,6 +83,7 @@ def make_brain(tmp_path):
             "languages": ["de", "en", "ur"],
             "epoch_counter": counter,
             "run_state": state,
+            "loggers": (),
             "train_logger": FileTrainLogger(str(tmp_path / "log.txt"), precision=4),
             **hparams,
         }

@@ -115,7 +115,7 @@ def test_onnx_has_them(six, tmp_path):
     metadata = session.get_modelmeta().custom_metadata_map
     assert json.loads(metadata["labels"]) == list(SIX)
     samples = noise(1.0)
-    found = session.run(None, {"samples": samples})
+    [found] = session.run(None, {"samples": samples[None]})
     np.testing.assert_allclose(found, probabilities(six[1], [samples]), atol=1e-4)
 
 

@@ -135,11 +135,11 @@ def test_it_is_printed_with_the_unit_of_its_interval(speakers):
     assert shown_interval(summary) == (summary[key]["uar"], unit)
     low, high = summary[key]["macro_f1"]
     assert in_words(summary, "macro_f1") == (
-        f"{summary['macro_f1']:.2f} % (95 % interval over {unit} {low:.1f}-{high:.1f})"
+        f"{summary['macro_f1']:.1f} % (95 % interval over {unit} {low:.1f}-{high:.1f})"
     )
 
 
 def test_too_few_utterances_have_no_interval():
     summary = summarise([0, 1, 2, 3], [0, 1, 2, 2], list("abcd"), LABELS)
     assert summary["ci95"] is summary["ci95_speaker"] is None
-    assert in_words(summary) == "75.00 %"
+    assert in_words(summary) == "75.0 %"

@@ -1,11 +1,13 @@
-"""``xser export``: a model with its encoder, or as ONNX."""
+"""``xser export``: a model with its encoder, as ONNX, or for transformers alone."""
 
 import argparse
 from pathlib import Path
 
+from data_prep.errors import UserError
 from xser_brain.cli.arguments import add_model_and_device
 
-TEXT = "Write a trained model with its encoder, or as ONNX."
+TEXT = "Write a trained model with its encoder, as ONNX, or for transformers alone."
+FORMATS = ("whole", "onnx", "transformers")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--onnx",
         type=Path,
         metavar="FILE",
-        help="write an ONNX graph: 16 kHz samples of one utterance to probabilities",
+        help="write an ONNX graph: 16 kHz samples of utterances to probabilities",
+    )
+    choice.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="transformers: a folder that its pipeline loads without this package; the "
+        "others are as above",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="where to, with --format; default: model-whole, model.onnx or "
+        "model-transformers in the current folder",
     )
 
 
@@ -30,14 +45,24 @@ def run(args: argparse.Namespace) -> int:
     """Carry out ``xser export``."""
     from xser_brain.inference.sources import model_folder
 
+    kind, out = _asked(args)
     folder = model_folder(args.model, args.revision)
-    if args.whole:
-        from xser_brain.models.export import bundle
-
-        bundle(folder, args.whole, args.encoder_source)
+    if kind == "whole":
+        from xser_brain.models.export import bundle as write
+    elif kind == "onnx":
+        from xser_brain.inference.to_onnx import export_onnx as write
     else:
-        from xser_brain.inference.to_onnx import export_onnx
-
-        export_onnx(folder, args.onnx, args.encoder_source)
-    print(f"written to {(args.whole or args.onnx).resolve()}")
+        from xser_brain.models.to_transformers import export_transformers as write
+    write(folder, out, args.encoder_source)
+    print(f"written to {out.resolve()}")
     return 0
+
+
+def _asked(args: argparse.Namespace) -> tuple[str, Path]:
+    """The format, and where it goes."""
+    if args.format:
+        default = "model.onnx" if args.format == "onnx" else f"model-{args.format}"
+        return args.format, args.output or Path(default)
+    if args.output:
+        raise UserError("--output goes with --format; --whole and --onnx name a place")
+    return ("whole", args.whole) if args.whole else ("onnx", args.onnx)

@@ -51,7 +51,7 @@ def _gain(result: dict) -> str:
     from xser_brain.evaluation.summary import shown_interval
 
     gain = result["gain"]
-    text = f"{gain['uar']:+.2f} points on zero-shot"
+    text = f"{gain['uar']:+.1f} points on zero-shot"
     bounds = gain["ci95_speaker"] or gain["ci95"]
     if bounds is None:
         return text

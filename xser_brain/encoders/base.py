@@ -232,18 +232,18 @@ class Encoder(nn.Module):
     def graph(self) -> nn.Module:
         """A module for ONNX whose steps do not depend on data.
 
-        Of one utterance without padding, (samples,) to (1, layers, width). The encoder
-        itself may be changed, and is not to be used afterwards.
+        Of utterances of one length, (batch, samples) to (batch, layers, width). The
+        encoder itself may be changed, and is not to be used afterwards.
         """
         return _Single(self)
 
 
 class _Single(nn.Module):
-    """An encoder on one utterance."""
+    """An encoder on utterances of one length."""
 
     def __init__(self, encoder: Encoder):
         super().__init__()
         self.encoder = encoder
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        return self.encoder(samples[None], torch.full((1,), samples.shape[0]))
+        return self.encoder(samples, torch.full(samples.shape[:1], samples.shape[1]))

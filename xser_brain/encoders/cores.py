@@ -23,7 +23,7 @@ class Core(nn.Module):
     shares_bias = False  # a position bias goes from layer to layer
 
     def local(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (frames, channels)."""
+        """(samples,) to (frames, channels), or utterances of one length at once."""
         raise NotImplementedError
 
     def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
@@ -99,16 +99,18 @@ class Wav2Vec2(Core):
         self.shortest = _receptive_field(model.config)
 
     def local(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (frames, channels)."""
+        """See ``Core.local``."""
         if self.normalise:
-            variance, mean = torch.var_mean(waveform, correction=0)
+            variance, mean = torch.var_mean(waveform, -1, correction=0, keepdim=True)
             waveform = (waveform - mean) / torch.sqrt(variance + 1e-7)
-        if waveform.shape[0] < self.shortest:
+        if waveform.shape[-1] < self.shortest:
             waveform = nn.functional.pad(
-                waveform, (0, self.shortest - waveform.shape[0])
+                waveform, (0, self.shortest - waveform.shape[-1])
             )
-        features = self.model.feature_extractor(waveform[None])
-        return features[0].transpose(0, 1)
+        single = waveform.ndim == 1
+        features = self.model.feature_extractor(waveform[None] if single else waveform)
+        features = features.transpose(1, 2)
+        return features[0] if single else features
 
     def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """(batch, frames, channels) to (batch, frames, width)."""
@@ -186,27 +188,30 @@ class Whisper(Core):
         self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
 
     def log_mel(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (mels, frames), floored 8 below the utterance's own maximum."""
+        """(..., samples) to (..., mels, frames), floored 8 below each maximum."""
         with torch.autocast(waveform.device.type, enabled=False):
             spectrum = torch.stft(
                 waveform.float(), self.n_fft, self.hop, window=self.window,
                 return_complex=True,
             )  # fmt: skip
-            power = spectrum[:, :-1].abs() ** 2
+            power = spectrum[..., :-1].abs() ** 2
             mel = (self.mel_filters @ power).clamp(min=1e-10).log10()
-            return (torch.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0
+            floor = mel.amax((-2, -1), keepdim=True) - 8.0
+            return (torch.maximum(mel, floor) + 4.0) / 4.0
 
     def local(self, waveform: torch.Tensor) -> torch.Tensor:
-        """(samples,) to (frames, width); what is longer than 30 s is cut."""
-        waveform = waveform[: self.longest]
-        if (
-            waveform.shape[0] < self.n_fft
-        ):  # torch.stft mirrors half a window at each end
-            waveform = nn.functional.pad(waveform, (0, self.n_fft - waveform.shape[0]))
-        hidden = nn.functional.gelu(self.encoder.conv1(self.log_mel(waveform)[None]))
-        hidden = nn.functional.gelu(self.encoder.conv2(hidden))
-        hidden = hidden[0].transpose(0, 1)
-        return hidden + self.encoder.embed_positions.weight[: hidden.shape[0]]
+        """See ``Core.local``; what is longer than 30 s is cut."""
+        # Not by indexing, which a graph for inputs of no more than that would leave out.
+        waveform = torch.ops.aten.slice(waveform, -1, 0, self.longest)
+        lacking = self.n_fft - waveform.shape[-1]
+        if lacking > 0:  # torch.stft mirrors half a window at each end
+            waveform = nn.functional.pad(waveform, (0, lacking))
+        hidden, single = self.log_mel(waveform), waveform.ndim == 1
+        hidden = hidden[None] if single else hidden
+        hidden = nn.functional.gelu(self.encoder.conv1(hidden))
+        hidden = nn.functional.gelu(self.encoder.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + self.encoder.embed_positions.weight[: hidden.shape[1]]
+        return hidden[0] if single else hidden
 
     def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """``local`` gives the transformer's input."""

@@ -133,7 +133,7 @@ class ECAPAEncoder(Encoder, family="ecapa"):
 
 
 class _Graph(nn.Module):
-    """ECAPA without masks: one utterance has no padding."""
+    """ECAPA without masks: utterances of one length have no padding."""
 
     def __init__(self, encoder: ECAPAEncoder):
         super().__init__()
@@ -143,11 +143,25 @@ class _Graph(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         network = self.encoder.network
-        features = self.encoder.features(samples[None])
+        features = self.encoder.features(samples)
         features = features - features.mean(1, keepdim=True)
         hidden, outputs = features.transpose(1, 2), []
         for block in network.blocks:
             hidden = block(hidden)
             outputs.append(hidden)
-        pooled = network.asp(network.mfa(torch.cat(outputs[1:], dim=1)))
+        pooled = self._pooled(network.mfa(torch.cat(outputs[1:], dim=1)))
         return network.fc(network.asp_bn(pooled)).transpose(1, 2)
+
+    def _pooled(self, hidden: torch.Tensor) -> torch.Tensor:
+        """SpeechBrain's attentive statistics; its mask would fix the size of batches."""
+        pooling = self.encoder.network.asp
+
+        def statistics(shares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            mean = (shares * hidden).sum(2, keepdim=True)
+            variance = (shares * (hidden - mean) ** 2).sum(2, keepdim=True)
+            return mean, variance.clamp(pooling.eps).sqrt()
+
+        equal = torch.ones_like(hidden) / hidden.shape[2]
+        context = [part.expand_as(hidden) for part in statistics(equal)]
+        attention = pooling.tanh(pooling.tdnn(torch.cat([hidden, *context], dim=1)))
+        return torch.cat(statistics(pooling.conv(attention).softmax(2)), dim=1)

@@ -34,7 +34,7 @@ def mean_over(sequence: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     >>> mean_over(torch.tensor([[[1.0], [3.0], [99.0]]]), mask)
     tensor([[2.]])
     """
-    mask = mask.view(len(mask), *[1] * (sequence.ndim - 3), -1, 1)
+    mask = mask.view(mask.shape[0], *[1] * (sequence.ndim - 3), -1, 1)
     return sequence.masked_fill(~mask, 0.0).sum(-2) / mask.sum(-2)
 
 

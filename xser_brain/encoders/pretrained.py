@@ -454,7 +454,7 @@ def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
 
 
 class _Graph(nn.Module):
-    """A pretrained encoder without masks: one utterance has no padding."""
+    """A pretrained encoder without masks: utterances of one length have no padding."""
 
     def __init__(self, encoder: PretrainedEncoder):
         super().__init__()
@@ -463,8 +463,8 @@ class _Graph(nn.Module):
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
         core = self.encoder.core
-        hidden = core.local(samples)[None]
-        hidden = core.embed(hidden, torch.full((1,), hidden.shape[1]))
+        hidden = core.local(samples)
+        hidden = core.embed(hidden, torch.full(hidden.shape[:1], hidden.shape[1]))
         layers = core.through(hidden, None)
         layers[-1] = core.finish(layers[-1])
         chosen = layers[-1:] if self.encoder.last_only else layers
@@ -474,6 +474,6 @@ class _Graph(nn.Module):
                 vectors += [layer.mean(1) for layer in chosen]
                 continue
             rate, frames = self.encoder.frame_rate, hidden.shape[1]
-            mask = loud(levels(samples[None], rate, frames))
+            mask = loud(levels(samples, rate, frames))
             vectors += [mean_over(layer, mask) for layer in chosen]
         return torch.stack(vectors, dim=1)

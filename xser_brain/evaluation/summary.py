@@ -146,9 +146,9 @@ def in_words(figures: Mapping, metric: str = "uar") -> str:
     -------
     >>> true, predicted = [0, 1] * 30, [0, 1, 1, 1, 0, 0] * 10
     >>> in_words(summarise(true, predicted, ["a"] * 60, ["happy", "sad"]))
-    '66.67 % (95 % interval over utterances 53.3-77.8)'
+    '66.7 % (95 % interval over utterances 53.3-77.8)'
     """
-    text = f"{figures[metric]:.2f} %"
+    text = f"{figures[metric]:.1f} %"
     bounds, unit = shown_interval(figures, metric)
     if bounds is None:
         return text

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from speechbrain.utils.distributed import if_main_process
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
 from data_prep.hashes import AudioHashes
 from data_prep.manifest import Row
+from data_prep.progress import bar
 from xser_brain.data.augmentation import WaveformTransform
 from xser_brain.data.batches import by_duration, middle, read_waveform
 from xser_brain.encoders import Encoder
@@ -273,10 +273,12 @@ class FeatureCache:
         # what the golden ratio does to consecutive numbers), and leave out what the
         # others have done.
         first = int(os.getpid() * 0.618034 % 1 * len(batches))
-        bar = tqdm(
-            total=len(lacking), desc="features", unit="utt", leave=False,
+        shown = bar(
+            total=len(lacking),
+            desc="features",
+            unit="utt",
             disable=not if_main_process(),
-        )  # fmt: skip
+        )
 
         def read(row: Row) -> torch.Tensor:
             waveform = read_waveform(row, self.data_root)
@@ -288,12 +290,12 @@ class FeatureCache:
             for indices in batches[first:] + batches[:first]:
                 rows = [lacking[index] for index in indices]
                 left = [row for row in rows if not self._read(row.ID, names, held)]
-                bar.update(len(rows) - len(left))
+                shown.update(len(rows) - len(left))
                 if left:
                     yield left
 
         self.encoder.eval()
-        with torch.no_grad(), bar:
+        with torch.no_grad(), shown:
             for rows, waveforms in read_ahead(wanted(), read):
                 arrays = self._encode([item.to(device) for item in waveforms])
                 for row, array in zip(rows, arrays, strict=True):
@@ -308,7 +310,7 @@ class FeatureCache:
                     array = self._rounded(array)
                     self.store.write(names[row.ID], array)
                     self._hold(row.ID, array, held)
-                bar.update(len(rows))
+                shown.update(len(rows))
 
     def _encode(self, waveforms: Sequence[torch.Tensor]) -> list[np.ndarray]:
         if self.kind == "prefix":

@@ -32,9 +32,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
 
-from tqdm import tqdm
-
 from data_prep.errors import UserError
+from data_prep.progress import bar
 from xser_brain.grids import temporary
 from xser_brain.grids.cluster import Task
 from xser_brain.recipes import find, full_path, is_file
@@ -225,9 +224,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     tasks, finished = [], []
     cells = list(itertools.product(grid.recipes, grid.encoders, grid.systems))
     prepared, seen = set(), {}
-    for (recipe, changes), encoder, system in tqdm(
-        cells, "planning", unit="cell", leave=False
-    ):
+    for (recipe, changes), encoder, system in bar(cells, "planning", unit="cell"):
         chosen = {**grid.overrides, **changes, "system": system, "results": results}
         if encoder:
             chosen["encoder"] = encoder
@@ -382,18 +379,23 @@ def carry_out(planned: Planned, jobs: Jobs, pause: float = 0.0) -> dict[str, str
     """
     total = len(planned.tasks) + len(planned.finished)
     jobs.submit()
-    states = {}
+    states, told = {}, 0
     # Its time left goes by all that was done, not by the last few.
-    with tqdm(
-        total=total, initial=len(planned.finished), desc="runs", unit="run", smoothing=0
-    ) as bar:
+    finished = len(planned.finished)
+    with bar(
+        desc="runs", total=total, initial=finished, unit="run", smoothing=0
+    ) as shown:
         try:
             while True:
                 states = jobs.poll()
                 counts = Counter(states.values())
                 ended = counts[DONE] + counts[FAILED]
-                bar.update(len(planned.finished) + ended - bar.n)
-                bar.set_postfix(running=counts[RUNNING], failed=counts[FAILED])
+                if shown.disable and ended > told:
+                    left = f"{finished + ended} of {total} runs have ended"
+                    print(f"{left}, {counts[FAILED]} failed", flush=True)
+                told = ended
+                shown.update(finished + ended - shown.n)
+                shown.set_postfix(running=counts[RUNNING], failed=counts[FAILED])
                 if ended == len(planned.tasks):
                     return states
                 time.sleep(pause)

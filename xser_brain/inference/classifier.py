@@ -3,7 +3,6 @@
 import itertools
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from data_prep.audio import AudioError
 from data_prep.errors import UserError
+from data_prep.progress import bar
 from xser_brain.features.cache import read_ahead
 from xser_brain.inference import normalise as normalisation
 from xser_brain.inference.loading import load
@@ -294,15 +293,14 @@ class Classifier:
         """
         count = progress and isinstance(sources, Sequence)
         total = sum(1 for _ in _recordings(sources)) if count else None
-        with tqdm(
-            desc="emotions", total=total, unit="file", disable=not progress,
-            file=sys.stderr,
-        ) as bar:  # fmt: skip
+        with bar(
+            desc="emotions", total=total, unit="file", disable=not progress
+        ) as shown:
             deadline = Deadline(seconds)
             read = self._read(_recordings(sources), timeline, deadline)
             for item in self._embedded(read, deadline):
                 yield item
-                bar.update(item.piece is None)
+                shown.update(item.piece is None)
 
     def classify_embedded(
         self,

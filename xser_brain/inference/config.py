@@ -97,7 +97,7 @@ PARTS = {
     },
 }
 # What only some models have.
-OPTIONAL = {"vectors": many(whole(0, 1000), 1000, least=1)}
+OPTIONAL = {"norm": boolean, "vectors": many(whole(0, 1000), 1000, least=1)}
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,

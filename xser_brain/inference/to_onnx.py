@@ -15,15 +15,15 @@ from xser_brain.inference.recordings import LONGEST
 
 
 class _Graph(nn.Module):
-    """A model on one utterance, without any step that depends on data."""
+    """A model on utterances of one length, without any step that depends on data."""
 
     def __init__(self, model: EmotionModel):
         super().__init__()
         self.encoder, self.model = model.encoder.graph(), model
 
     def forward(self, samples: torch.Tensor) -> torch.Tensor:
-        pooled = self.encoder(samples)  # (1, layers, width)
-        return self.model.classify(self.model.head(pooled))[0].exp()
+        pooled = self.encoder(samples)  # (batch, layers, width)
+        return self.model.classify(self.model.head(pooled)).exp()
 
 
 def export_onnx(
@@ -31,8 +31,9 @@ def export_onnx(
 ) -> None:
     """Write an exported model as an ONNX file.
 
-    Its input ``samples`` is (samples,) float32, 16 kHz mono, 400 samples or more; its
-    output ``probabilities`` is (labels,). Labels, sample rate and threshold stand in its
+    Its input ``samples`` is (batch, samples) float32, 16 kHz mono, 400 samples or more;
+    its output ``probabilities`` is (batch, labels). All utterances of a call are of one
+    length, as padding would be heard. Labels, sample rate and threshold stand in its
     metadata.
 
     Arguments
@@ -62,10 +63,10 @@ def export_onnx(
     try:
         program = torch.onnx.export(
             _Graph(model).eval(),
-            (torch.randn(SAMPLE_RATE),),
+            (torch.randn(2, SAMPLE_RATE),),
             input_names=["samples"],
             output_names=["probabilities"],
-            dynamic_shapes=({0: length},),
+            dynamic_shapes=({0: torch.export.Dim("batch"), 1: length},),
             dynamo=True,
             external_data=False,
             verbose=False,

@@ -19,20 +19,27 @@ RESTRICTED = re.compile(r"\bNC\b|non-commercial|research")
 
 
 def card(
-    config: dict, repo: str = "", revision: str = MAIN, licence: str = "other"
+    config: dict,
+    repo: str = "",
+    revision: str = MAIN,
+    licence: str = "other",
+    library: str = "speechbrain",
 ) -> str:
     """Write a model card from ``config.json``: Markdown with the hub's front matter.
 
     ``repo`` and ``revision`` say where on the hub the model is published, if it is;
-    ``licence`` is that of the weights, as the hub names it.
+    ``licence`` is that of the weights, as the hub names it; ``library`` is what loads
+    it, ``speechbrain`` or ``transformers``.
     """
     training, result = config["training"], config["result"]
     languages = ", ".join(map(language_name, training["languages"]))
-    branch = f', revision="{revision}"' if revision != MAIN else ""
-    model = repo if repo and not branch else "MODEL"
+    if library == "transformers":
+        use = _with_transformers()
+    else:
+        use = _with_xser(config["encoder"]["family"], repo, revision)
     lines = [
         "---",
-        _front_matter(config, repo, licence).to_yaml(),
+        _front_matter(config, repo, licence, library).to_yaml(),
         "---",
         f"# Speech emotion recognition, trained on {languages}",
         "",
@@ -50,17 +57,7 @@ def card(
     lines += [
         "## Use",
         "",
-        "```python",
-        "from xser_brain.inference import Classifier",
-        "",
-        f'classifier = Classifier.from_pretrained("{repo or PLACEHOLDER}"{branch})',
-        'print(classifier("clip.wav"))',
-        "```",
-        "",
-        f"On the command line `xser predict {model} clip.wav folder/`; with SpeechBrain "
-        f'`EncoderClassifier.from_hparams(source="{model}")`. Loading it with '
-        "`Classifier` runs no code of this folder.",
-        *_import_note(config["encoder"]["family"]),
+        *use,
         "",
         "## What it was trained on",
         "",
@@ -110,15 +107,48 @@ def card(
     return "\n".join(lines)
 
 
-def _front_matter(config: dict, repo: str, licence: str) -> ModelCardData:
+def _with_xser(family: str, repo: str, revision: str) -> list[str]:
+    branch = f', revision="{revision}"' if revision != MAIN else ""
+    model = repo if repo and not branch else "MODEL"
+    return [
+        "```python",
+        "from xser_brain.inference import Classifier",
+        "",
+        f'classifier = Classifier.from_pretrained("{repo or PLACEHOLDER}"{branch})',
+        'print(classifier("clip.wav"))',
+        "```",
+        "",
+        f"On the command line `xser predict {model} clip.wav folder/`; with SpeechBrain "
+        f'`EncoderClassifier.from_hparams(source="{model}")`. Loading it with '
+        "`Classifier` runs no code of this folder.",
+        *_import_note(family),
+    ]
+
+
+def _with_transformers() -> list[str]:
+    return [
+        "```python",
+        "from transformers import pipeline",
+        "",
+        f'classifier = pipeline("audio-classification", model="{PLACEHOLDER}")',
+        'print(classifier("clip.wav", top_k=None))',
+        "```",
+        "",
+        "Nothing but transformers is needed, and no code of this folder is run. Recordings "
+        "of 25 ms or more, one at a time (`batch_size=1`, which is its default), heard at "
+        "16 kHz.",
+    ]
+
+
+def _front_matter(config: dict, repo: str, licence: str, library: str) -> ModelCardData:
     """What the hub reads."""
     training, source = config["training"], config["encoder"].get("source", "")
     return ModelCardData(
         language=training["languages"],
         license=licence,
-        library_name="speechbrain",
+        library_name=library,
         pipeline_tag="audio-classification",
-        tags=["speech-emotion-recognition", "speechbrain", "xser"],
+        tags=["speech-emotion-recognition", library, "xser"],
         # A name without an owner is that of a folder.
         base_model=source if "/" in source and not Path(source).is_absolute() else None,
         model_name=repo.rpartition("/")[2] or "xser",

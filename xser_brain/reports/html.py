@@ -22,12 +22,12 @@ import soundfile
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from data_prep import audio, manifest
 from data_prep.errors import UserError
 from data_prep.manifest import Row, write_atomic
 from data_prep.outside import inside
+from data_prep.progress import bar
 from xser_brain.artefacts import part_of_path
 from xser_brain.evaluation.metrics import recalls, uar
 from xser_brain.reports import figures
@@ -445,9 +445,9 @@ def _probes(group: Group) -> Figure | None:
 def _draw(jobs: Mapping) -> dict[int | None, list[dict]]:
     """Draw figures; where they go, to what the template needs of each."""
     places = {}
-    with tqdm(jobs.items(), desc="figures", unit="figure", leave=False) as bar:
-        for (place, name), (picture, what, draw) in bar:
-            bar.set_postfix_str(name)
+    with bar(jobs.items(), desc="figures", unit="figure") as shown:
+        for (place, name), (picture, what, draw) in shown:
+            shown.set_postfix_str(name)
             places.setdefault(place, []).append(_drawn(picture, what, draw()))
     return places
 

@@ -223,6 +223,7 @@ def build_brain(
             "languages": valid_languages(plan),
             "epoch_counter": counter,
             "run_state": run_state,
+            "loggers": (),
             "train_logger": FileTrainLogger(
                 str(spec.folder / "train_log.txt"), precision=4
             ),

@@ -44,6 +44,7 @@ from xser_brain.recipes import (
 from xser_brain.yaml_text import parse_yaml, read_yaml
 
 INCLUDE = "!include:"
+VERBOSE = "--verbose"  # a key that needs no value
 DEMO_PIECE = Path("../../common/demo.yaml")
 SYSTEMS = Path("../../common/systems")
 # What a recipe holds beside keys of its own that it refers to, and blocks of its own.
@@ -450,7 +451,9 @@ def parse_arguments(argv: Sequence[str]) -> tuple:
         if not item.startswith("--") or key in known:
             options.append(item)
             continue
-        if not separator and left and not left[0].startswith("--"):
+        if item == VERBOSE:
+            value = "True"
+        elif not separator and left and not left[0].startswith("--"):
             value = left.pop(0)
         overrides.append(f"{key}: {value}")
     recipe, run_opts, _ = RunOptions.from_command_line_args(options)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from speechbrain.utils.distributed import infer_device
 from speechbrain.utils.run_opts import RunOptions
 
@@ -84,6 +85,36 @@ def settle(given: RunOptions | Mapping) -> RunOptions:
         if options[name] == "fp16" and _device(options) == "cpu":
             raise UserError(f"--{name}=fp16 needs a GPU: on a CPU use bf16 or fp32")
     return options
+
+
+def require_device(options: RunOptions) -> None:
+    """Refuse a device that this machine lacks.
+
+    Arguments
+    ---------
+    options : RunOptions
+        From ``settle``.
+
+    Raises
+    ------
+    UserError
+        If it does, or there is none of that name.
+
+    Example
+    -------
+    >>> require_device(settle({"device": "gpu"}))
+    Traceback (most recent call last):
+    data_prep.errors.UserError: --device=gpu: ...
+    """
+    name = _device(options)
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        raise UserError(
+            f"--device={name}: this machine has no such device: use "
+            f"{' or '.join(['cpu', *there])}, or leave it out"
+        ) from error
 
 
 def _device(options: RunOptions) -> str:

@@ -23,9 +23,9 @@ from xser_brain.data.sampling import Joined
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
 from xser_brain.solvers import Solution, Vectors
-from xser_brain.training import assemble, folder, options, record
+from xser_brain.training import assemble, console, folder, loggers, options, record
 from xser_brain.training.reading import Reader
-from xser_brain.training.spec import Spec, describe
+from xser_brain.training.spec import Spec, decisive_values, describe
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +71,15 @@ def carry_out(spec: Spec, run_opts: dict) -> Path:
         The run's folder.
     """
     run_opts = options.settle(run_opts)
+    options.require_device(run_opts)
+    ddp_init_group(run_opts)
+    with console.opened(run_opts["noprogressbar"]):
+        return _carry_out(spec, run_opts)
+
+
+def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
     if run_opts["debug"]:
         spec = spec.debugging()
-    ddp_init_group(run_opts)
     folder.require_writable(spec.results)
     run_on_main(spec.prepare)
     plan = spec.plan()
@@ -123,7 +129,9 @@ def _open(spec: Spec, run_opts: Mapping) -> None:
     # SpeechBrain would ask whichever pip comes first, for seconds in each run.
     sb.create_experiment_directory(
         spec.folder,
-        log_config=run_opts["log_config"] or sb.core.DEFAULT_LOG_CONFIG,
+        log_config=console.log_config(
+            run_opts["log_config"], bool(spec.settings.get("verbose"))
+        ),
         save_env_desc=False,
     )
     write_atomic(spec.folder / "env.log", record.environment().encode())
@@ -177,11 +185,14 @@ def train(
     logger.info("training on %s", ", ".join(trained_on))
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
     workers = reader.workers(int(spec.training["num_workers"]))
-    brain.fit(
-        brain.hparams.epoch_counter,
-        Loader(train_set, Joined(sampler, accumulated), workers),
-        Loader(valid_set, parallel.dealt(batches), workers),
-    )
+    values = decisive_values(spec.text)
+    with loggers.opened(spec.loggers, spec.folder, spec.results, values) as more:
+        brain.hparams.loggers = more
+        brain.fit(
+            brain.hparams.epoch_counter,
+            Loader(train_set, Joined(sampler, accumulated), workers),
+            Loader(valid_set, parallel.dealt(batches), workers),
+        )
 
 
 def solve(spec: Spec, plan: Plan, reader: Reader) -> Solution:

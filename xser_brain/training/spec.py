@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ from xser_brain.objectives import Objective, Objectives
 from xser_brain.protocol import LabelSet, Plan, Setting, System, make_plan
 from xser_brain.solvers import Solver
 from xser_brain.training import hparams as hparams_module
-from xser_brain.training import options
+from xser_brain.training import loggers, options
 from xser_brain.training.selection import selection_of
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,8 @@ NOT_HASHED = (
     "whole",
     "num_workers",
     "allow_incomplete",
+    "verbose",
+    "loggers",
 )
 SYSTEM_KEYS = (
     "trains_on",
@@ -235,6 +237,11 @@ class Spec:
         return self.settings.get("metrics") or {}
 
     @property
+    def loggers(self) -> Sequence:
+        """Where its curves go beside train_log.txt."""
+        return self.settings.get("loggers") or ()
+
+    @property
     def corpora(self) -> tuple[str, ...]:
         """The corpora it needs, the target last."""
         return self.setting.corpora(self.system.trains_on)
@@ -409,6 +416,7 @@ def describe(
     _check_parts(system, hparams["training"]["samplers"])
     spec = Spec(text, hparams, settle(hparams), system)
     check_metrics(spec.metrics, len(spec.label_set.names))
+    loggers.check(spec.loggers)
     return spec
 
 

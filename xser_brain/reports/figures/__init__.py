@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from data_prep.errors import UserError
+from data_prep.progress import bar
 from xser_brain.artefacts import part_of_path
 from xser_brain.evaluation import embeddings
 from xser_brain.reports.figures.curves import draw_curves
@@ -79,9 +79,9 @@ def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path
     if without:
         logger.warning("%d of %d runs kept no embeddings", without, len(runs))
     paths = []
-    with tqdm(jobs.items(), desc="figures", unit="figure", leave=False) as bar:
-        for stem, draw in bar:
-            bar.set_postfix_str(stem.name)
+    with bar(jobs.items(), desc="figures", unit="figure") as shown:
+        for stem, draw in shown:
+            shown.set_postfix_str(stem.name)
             figure = draw()
             if figure is not None:
                 paths += save(figure, stem)
