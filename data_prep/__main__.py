@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from data_prep import corpus, outside
+from data_prep.columns import COLUMNS
 from data_prep.corpora import VARIABLE
 from data_prep.errors import UserError
 from data_prep.splits import POLICIES
@@ -246,20 +247,45 @@ def _import(args: argparse.Namespace) -> None:
     from data_prep import exchange, manifest
 
     pairs = [label.rpartition("=") for label in args.labels]
-    path = exchange.import_table(
-        args.format,
-        args.folder,
-        args.name,
-        args.save_folder,
-        data_folder=args.data_folder,
-        label=args.label,
-        tables=args.tables,
-        language=args.language,
-        labels={native: wide for native, _, wide in pairs},
-        splits=args.splits,
-        decode=args.decode,
+    name = args.name or exchange.plain_name(Path(args.source).stem)
+    options = {
+        "data_folder": args.data_folder,
+        "language": args.language,
+        "labels": {native: wide for native, _, wide in pairs},
+        "splits": args.splits,
+        "decode": args.decode,
+    }
+    if args.format in exchange.ROWS:
+        columns = {key: getattr(args, f"{key}_column") for key in COLUMNS}
+        columns["emotion"] = columns["emotion"] or args.label
+        paths = exchange.import_rows(
+            args.format,
+            args.source,
+            name,
+            args.save_folder,
+            data_root=args.data_root,
+            columns={key: column for key, column in columns.items() if column},
+            delimiter=args.delimiter,
+            **options,
+        )
+    else:
+        path = exchange.import_table(
+            args.format,
+            Path(args.source),
+            name,
+            args.save_folder,
+            label=args.label or args.emotion_column,
+            tables=args.tables,
+            **options,
+        )
+        paths = [path]
+    for path in paths:
+        print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
+    print(
+        f"train on it by name ({', '.join(path.stem for path in paths)}) with "
+        f"--manifests={args.save_folder}"
+        + (f" --data_root={args.data_root}" if args.data_root else "")
     )
-    print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
 
 
 def _new(args: argparse.Namespace) -> None:
@@ -376,18 +402,51 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data_root", type=Path, required=True, help="where corpora lie")
     sub.add_argument("--save_folder", type=Path, required=True, help="where to write")
 
-    sub = add("import", _import, "Make a corpus of another tool's tables: a manifest.")
-    sub.add_argument("format", choices=("audformat", "lhotse"))
-    sub.add_argument("folder", type=Path, help="the tables")
-    sub.add_argument("--name", required=True, help="what the corpus shall be called")
+    sub = add(
+        "import",
+        _import,
+        "Make a corpus, its manifest, of a labelled table or of another tool's tables.",
+    )
+    sub.add_argument("format", choices=("csv", "datasets", "audformat", "lhotse"))
     sub.add_argument(
-        "--data_folder", type=Path, help="the audio, if not there too (Lhotse)"
+        "source",
+        help="the table (csv); a folder, Parquet or Arrow file, or a name on the hub of "
+        "Hugging Face (datasets); the folder of the tables (audformat, lhotse)",
+    )
+    sub.add_argument(
+        "--name",
+        default="",
+        help="what the corpus shall be called; default: as the source",
+    )
+    sub.add_argument(
+        "--data_root",
+        type=Path,
+        help="what holds one folder per corpus; recordings of datasets are written there",
+    )
+    sub.add_argument(
+        "--data_folder",
+        type=Path,
+        help="where the paths go from, if not from the table's folder or --data_root",
     )
     sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
     sub.add_argument("--label", default="", help="column of the emotions")
+    for key in COLUMNS:
+        sub.add_argument(
+            f"--{key}_column",
+            default="",
+            metavar="COLUMN",
+            help="one corpus for each value of it, as NAME_VALUE"
+            if key == "corpus"
+            else f"the {key}, if its name does not tell (csv, datasets)",
+        )
+    sub.add_argument(
+        "--delimiter", default="", help="of a csv, if not , ; | or a tab that shows"
+    )
     sub.add_argument("--tables", nargs="+", default=(), help="tables of audformat")
     sub.add_argument(
+        "--map",
         "--labels",
+        dest="labels",
         action="append",
         default=[],
         metavar="NATIVE=EMOTION",

@@ -37,6 +37,7 @@ SIDECAR = {
     "sha256": str,
     "corpus?": str,
     "title?": str,
+    "licence?": str,
     "standin?": bool,
     "counts?": dict,
     "options?": dict,

@@ -341,6 +341,7 @@ def _write(
         {
             "corpus": corpus.name,
             "title": corpus.title,
+            "licence": corpus.licence,
             "standin": standin,
             "options": options,
             "tool_version": __version__,
