@@ -453,8 +453,16 @@ def lookup(name: str, manifests: Path) -> Corpus:
     """
     path = Path(manifests) / f"{name}.csv"
     registered = name in corpus.registry() or name in corpus.unusable_files()
-    if registered or not path.is_file():
+    if registered:
         return corpus.get(name)
+    if not path.is_file():
+        try:
+            return corpus.get(name)
+        except UserError as error:
+            raise UserError(
+                f"{error}; if it was imported, pass the --manifests=DIR that holds its "
+                f"manifest: there is no {path}"
+            ) from error
     sidecar = manifest.read_sidecar(path)
     row, *_ = manifest.read(path) or [None]
     if row is None:

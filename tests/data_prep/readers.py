@@ -295,7 +295,7 @@ def _labelled(folder: Path) -> dict[str, bytes]:
     soundfile.write(folder / "a.wav", _sound(), RATE)
     return {
         "a.wav": (folder / "a.wav").read_bytes(),
-        "labels.csv": 'path;emotion;speaker;text\na.wav;joy;A;"Ja; so"\n'.encode(),
+        "labels.csv": b'path;emotion;speaker;text\na.wav;joy;A;"Ja; so"\n',
     }
 
 
@@ -313,9 +313,11 @@ def _data_set(folder: Path) -> dict[str, bytes]:
     said = json.dumps({"info": {"features": features}})
     table = table.replace_schema_metadata({"huggingface": said})
     pyarrow.parquet.write_table(table, folder / "train.parquet")
-    with pyarrow.OSFile(str(folder / "data.arrow"), "wb") as stream:
-        with pyarrow.ipc.new_stream(stream, table.schema) as writer:
-            writer.write_table(table)
+    with (
+        pyarrow.OSFile(str(folder / "data.arrow"), "wb") as stream,
+        pyarrow.ipc.new_stream(stream, table.schema) as writer,
+    ):
+        writer.write_table(table)
     return _contents(folder)
 
 

@@ -18,7 +18,7 @@ from xser_brain.protocol import PAPER_SETTINGS
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.spec import settle
 
-GRIDS = ("paper.yaml", "tuning.yaml", "leave_one_out/grid.yaml")
+GRIDS = ("paper.yaml", "tuning.yaml", "cameo.yaml", "leave_one_out/grid.yaml")
 
 
 @pytest.fixture

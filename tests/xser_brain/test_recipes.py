@@ -93,7 +93,7 @@ def test_list(capsys):
     for path in (ROOT / "recipes").glob("*/hparams/*.yaml"):
         assert path.relative_to(ROOT / "recipes").as_posix() in lines
     assert lines[NAME] == ["ravdess", "emodb", "ecapa"]
-    assert "grids: leave_one_out/grid.yaml, paper.yaml, tuning.yaml" in out
+    assert "grids: cameo.yaml, leave_one_out/grid.yaml, paper.yaml, tuning.yaml" in out
 
 
 def files(folder: Path) -> dict[str, bytes]:
