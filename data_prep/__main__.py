@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from data_prep import corpus, outside
+from data_prep import corpus, documents, outside
 from data_prep.columns import COLUMNS
 from data_prep.corpora import VARIABLE
 from data_prep.errors import UserError
@@ -31,6 +31,11 @@ FIELDS = (
     "licence",
     "access",
     "homepage",
+)
+# Between which a document has the table of the corpora.
+TABLE = (
+    "<!-- corpora: python -m data_prep list --update=README.md -->",
+    "<!-- end of corpora -->",
 )
 
 
@@ -77,6 +82,14 @@ def corpus_table(data_root: Path | None = None) -> list[dict]:
     return rows
 
 
+def _markdown(rows: list[dict]) -> str:
+    rows = [{**row, "title": f"[{row['title']}]({row['homepage']})"} for row in rows]
+    for row in rows:
+        del row["homepage"]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
 def _print_table(rows: list[dict], style: str) -> None:
     if style == "csv":
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
@@ -84,14 +97,7 @@ def _print_table(rows: list[dict], style: str) -> None:
         writer.writerows({k: outside.cell(v) for k, v in row.items()} for row in rows)
         return
     if style == "markdown":
-        rows = [
-            {**row, "title": f"[{row['title']}]({row['homepage']})"} for row in rows
-        ]
-        for row in rows:
-            del row["homepage"]
-        lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-        for line in lines:
-            print(f"| {' | '.join(map(str, line))} |")
+        print(_markdown(rows))
         return
     cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -100,7 +106,12 @@ def _print_table(rows: list[dict], style: str) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    _print_table(corpus_table(args.data_root), args.format)
+    rows = corpus_table(None if args.update else args.data_root)
+    if args.update:
+        documents.update(args.update, *TABLE, _markdown(rows))
+        print(f"table of {len(rows)} corpora written into {args.update}")
+    else:
+        _print_table(rows, args.format)
     _warn()
 
 
@@ -202,9 +213,18 @@ def _check(args: argparse.Namespace) -> None:
     if differs and not standin:
         print("counts differ: the copy is incomplete, or of another edition")
     if bad:
+        mends = {
+            "rename or remove what is no file of the corpus (`prepare` passes over it)": (
+                rejected
+            ),
+            "get anew what does not decode (or leave it out by `prepare --decode`)": (
+                unusable
+            ),
+            "get what is not on disk": missing,
+        }
         raise UserError(
-            f"{folder}: {len(bad)} file(s) cannot be used (listed above): get them anew, "
-            "or go on without them (`prepare --decode` leaves them out)"
+            f"{folder}: {len(bad)} file(s) cannot be used (listed above): "
+            + "; ".join(mend for mend, files in mends.items() if files)
         )
     print(f"{folder}: all {len(headers)} files decode")
     if todo:
@@ -291,7 +311,7 @@ def _import(args: argparse.Namespace) -> None:
 def _new(args: argparse.Namespace) -> None:
     from data_prep import scaffold
 
-    corpus_file, test = scaffold.new(args.corpus, args.language)
+    corpus_file, test = scaffold.new(args.corpus, args.language, layout=args.layout)
     print(
         f"corpus: {corpus_file}\ntest:   {test}\n"
         f"Fill in the lines marked TODO, in both. Then:\n"
@@ -352,6 +372,12 @@ def parser() -> argparse.ArgumentParser:
 
     sub = add("list", _list, "Show all corpora, with their declared counts.")
     sub.add_argument("--format", choices=("text", "csv", "markdown"), default="text")
+    sub.add_argument(
+        "--update",
+        type=Path,
+        metavar="README.md",
+        help=f"write the Markdown table into this file, between {' and '.join(TABLE)}",
+    )
     sub.add_argument(
         "--data_root", type=Path, help="also tell which of them lie below this folder"
     )
@@ -463,6 +489,13 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("corpus", help="its registry name to be, as mycorpus")
     sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
+    sub.add_argument(
+        "--layout",
+        choices=("name", "path", "table"),
+        default="name",
+        help="where it says what its files are: in their names, in their folders, or in a "
+        "table; default: %(default)s",
+    )
 
     sub = add("standin", _standin, "Write synthetic stand-ins of corpora, for demos.")
     sub.add_argument("corpora", nargs="+", metavar="corpus")

@@ -32,6 +32,7 @@ CARRIED = (
     "gender",
     "intensity",
     "text",
+    "sentence",
     "session",
     "arousal",
     "valence",
