@@ -301,10 +301,12 @@ def _import(args: argparse.Namespace) -> None:
         paths = [path]
     for path in paths:
         print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
+    source = Path(args.source)
+    folder = args.data_folder or (source if source.is_dir() else source.parent)
+    root = args.data_root or folder.absolute().parent
     print(
         f"train on it by name ({', '.join(path.stem for path in paths)}) with "
-        f"--manifests={args.save_folder}"
-        + (f" --data_root={args.data_root}" if args.data_root else "")
+        f"--manifests={args.save_folder} --data_root={root}"
     )
 
 

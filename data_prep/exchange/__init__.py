@@ -741,7 +741,7 @@ def import_rows(
         home, paths = plain.locate(files, bases, data_root, source)
     declared = []
     for part, found in plain.understand(rows, chosen, paths, source).items():
-        called = f"{name}_{plain_name(part)}" if "corpus" in chosen else name
+        called = f"{name}_{plain_name(part)}".rstrip("_")
         found.about["title"] = part or Path(source).stem
         declared.append(declare(found, called, home, **options))
     _refuse_one_name(declared)

@@ -6,6 +6,7 @@ a data set runs, and ``datasets`` is not needed, only ``pyarrow``, which comes w
 
 import csv
 import io
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ from data_prep.errors import UserError
 from data_prep.exchange import require
 from data_prep.exchange.plain_tables import PARTS
 from data_prep.manifest import write_atomic
+
+logger = logging.getLogger(__name__)
 
 ROWS = 64  # that are read at once, with their recordings
 TABLE = "metadata.csv"
@@ -199,6 +202,7 @@ def _from_hub(name: str) -> Path:
             ) from error
         if any(Path(found).rglob("*.parquet")):
             break
+    logger.info("%s, commit %s", name, Path(found).name)
     return Path(found)
 
 

@@ -72,7 +72,8 @@ def test_a_table_is_a_corpus(mine, write, tmp_path, capsys):
     table = write(lines(mine))
     args = ["import", "csv", table, f"--save_folder={tmp_path}/m", "--name=mine"]
     assert main(list(map(str, args))) == 0
-    assert "train on it by name (mine) with --manifests=" in capsys.readouterr().out
+    expected = f"(mine) with --manifests={tmp_path}/m --data_root={tmp_path}/data\n"
+    assert capsys.readouterr().out.endswith(f"train on it by name {expected}")
     rows = manifest.read(tmp_path / "m/mine.csv")
     assert len(rows) == 16
     row = next(row for row in rows if row.ID == "mine-a_anger")
@@ -331,7 +332,11 @@ def test_several_corpora_in_one_table(mine, write, tmp_path):
         assert {row.language for row in rows} == {language}
         assert {row.corpus for row in rows} == {path.stem}
         assert exchange.lookup(path.stem, tmp_path / "m").folder == "mine"
-    text = table.read_text().replace("A-1", "bE")
+    table.write_text(table.read_text().replace(",A-1", ","))
+    columns = {"corpus": "set"}
+    again = exchange.import_rows("csv", table, "mine", tmp_path / "m", columns=columns)
+    assert [path.stem for path in again] == ["mine", "mine_be"]
+    text = table.read_text().replace(",de,", ",de,bE")
     table.write_text(text)
     with pytest.raises(UserError, match="'bE' and 'Bé' would both be mine_be"):
         exchange.import_rows(
