@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from data_prep import corpus, outside
+from data_prep import corpus, documents, outside
+from data_prep.columns import COLUMNS
 from data_prep.corpora import VARIABLE
 from data_prep.errors import UserError
 from data_prep.splits import POLICIES
@@ -30,6 +31,11 @@ FIELDS = (
     "licence",
     "access",
     "homepage",
+)
+# Between which a document has the table of the corpora.
+TABLE = (
+    "<!-- corpora: python -m data_prep list --update=README.md -->",
+    "<!-- end of corpora -->",
 )
 
 
@@ -76,6 +82,14 @@ def corpus_table(data_root: Path | None = None) -> list[dict]:
     return rows
 
 
+def _markdown(rows: list[dict]) -> str:
+    rows = [{**row, "title": f"[{row['title']}]({row['homepage']})"} for row in rows]
+    for row in rows:
+        del row["homepage"]
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
 def _print_table(rows: list[dict], style: str) -> None:
     if style == "csv":
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
@@ -83,14 +97,7 @@ def _print_table(rows: list[dict], style: str) -> None:
         writer.writerows({k: outside.cell(v) for k, v in row.items()} for row in rows)
         return
     if style == "markdown":
-        rows = [
-            {**row, "title": f"[{row['title']}]({row['homepage']})"} for row in rows
-        ]
-        for row in rows:
-            del row["homepage"]
-        lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
-        for line in lines:
-            print(f"| {' | '.join(map(str, line))} |")
+        print(_markdown(rows))
         return
     cells = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -99,7 +106,12 @@ def _print_table(rows: list[dict], style: str) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    _print_table(corpus_table(args.data_root), args.format)
+    rows = corpus_table(None if args.update else args.data_root)
+    if args.update:
+        documents.update(args.update, *TABLE, _markdown(rows))
+        print(f"table of {len(rows)} corpora written into {args.update}")
+    else:
+        _print_table(rows, args.format)
     _warn()
 
 
@@ -201,9 +213,18 @@ def _check(args: argparse.Namespace) -> None:
     if differs and not standin:
         print("counts differ: the copy is incomplete, or of another edition")
     if bad:
+        mends = {
+            "rename or remove what is no file of the corpus (`prepare` passes over it)": (
+                rejected
+            ),
+            "get anew what does not decode (or leave it out by `prepare --decode`)": (
+                unusable
+            ),
+            "get what is not on disk": missing,
+        }
         raise UserError(
-            f"{folder}: {len(bad)} file(s) cannot be used (listed above): get them anew, "
-            "or go on without them (`prepare --decode` leaves them out)"
+            f"{folder}: {len(bad)} file(s) cannot be used (listed above): "
+            + "; ".join(mend for mend, files in mends.items() if files)
         )
     print(f"{folder}: all {len(headers)} files decode")
     if todo:
@@ -246,26 +267,53 @@ def _import(args: argparse.Namespace) -> None:
     from data_prep import exchange, manifest
 
     pairs = [label.rpartition("=") for label in args.labels]
-    path = exchange.import_table(
-        args.format,
-        args.folder,
-        args.name,
-        args.save_folder,
-        data_folder=args.data_folder,
-        label=args.label,
-        tables=args.tables,
-        language=args.language,
-        labels={native: wide for native, _, wide in pairs},
-        splits=args.splits,
-        decode=args.decode,
+    name = args.name or exchange.plain_name(Path(args.source).stem)
+    options = {
+        "data_folder": args.data_folder,
+        "language": args.language,
+        "labels": {native: wide for native, _, wide in pairs},
+        "splits": args.splits,
+        "decode": args.decode,
+    }
+    if args.format in exchange.ROWS:
+        columns = {key: getattr(args, f"{key}_column") for key in COLUMNS}
+        columns["emotion"] = columns["emotion"] or args.label
+        paths = exchange.import_rows(
+            args.format,
+            args.source,
+            name,
+            args.save_folder,
+            data_root=args.data_root,
+            columns={key: column for key, column in columns.items() if column},
+            delimiter=args.delimiter,
+            **options,
+        )
+    else:
+        path = exchange.import_table(
+            args.format,
+            Path(args.source),
+            name,
+            args.save_folder,
+            label=args.label or args.emotion_column,
+            tables=args.tables,
+            **options,
+        )
+        paths = [path]
+    for path in paths:
+        print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
+    source = Path(args.source)
+    folder = args.data_folder or (source if source.is_dir() else source.parent)
+    root = args.data_root or folder.absolute().parent
+    print(
+        f"train on it by name ({', '.join(path.stem for path in paths)}) with "
+        f"--manifests={args.save_folder} --data_root={root}"
     )
-    print(f"manifest: {path}\nsidecar:  {manifest.sidecar_path(path)}")
 
 
 def _new(args: argparse.Namespace) -> None:
     from data_prep import scaffold
 
-    corpus_file, test = scaffold.new(args.corpus, args.language)
+    corpus_file, test = scaffold.new(args.corpus, args.language, layout=args.layout)
     print(
         f"corpus: {corpus_file}\ntest:   {test}\n"
         f"Fill in the lines marked TODO, in both. Then:\n"
@@ -327,6 +375,12 @@ def parser() -> argparse.ArgumentParser:
     sub = add("list", _list, "Show all corpora, with their declared counts.")
     sub.add_argument("--format", choices=("text", "csv", "markdown"), default="text")
     sub.add_argument(
+        "--update",
+        type=Path,
+        metavar="README.md",
+        help=f"write the Markdown table into this file, between {' and '.join(TABLE)}",
+    )
+    sub.add_argument(
         "--data_root", type=Path, help="also tell which of them lie below this folder"
     )
 
@@ -376,18 +430,51 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--data_root", type=Path, required=True, help="where corpora lie")
     sub.add_argument("--save_folder", type=Path, required=True, help="where to write")
 
-    sub = add("import", _import, "Make a corpus of another tool's tables: a manifest.")
-    sub.add_argument("format", choices=("audformat", "lhotse"))
-    sub.add_argument("folder", type=Path, help="the tables")
-    sub.add_argument("--name", required=True, help="what the corpus shall be called")
+    sub = add(
+        "import",
+        _import,
+        "Make a corpus, its manifest, of a labelled table or of another tool's tables.",
+    )
+    sub.add_argument("format", choices=("csv", "datasets", "audformat", "lhotse"))
     sub.add_argument(
-        "--data_folder", type=Path, help="the audio, if not there too (Lhotse)"
+        "source",
+        help="the table (csv); a folder, Parquet or Arrow file, or a name on the hub of "
+        "Hugging Face (datasets); the folder of the tables (audformat, lhotse)",
+    )
+    sub.add_argument(
+        "--name",
+        default="",
+        help="what the corpus shall be called; default: as the source",
+    )
+    sub.add_argument(
+        "--data_root",
+        type=Path,
+        help="what holds one folder per corpus; recordings of datasets are written there",
+    )
+    sub.add_argument(
+        "--data_folder",
+        type=Path,
+        help="where the paths go from, if not from the table's folder or --data_root",
     )
     sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
     sub.add_argument("--label", default="", help="column of the emotions")
+    for key in COLUMNS:
+        sub.add_argument(
+            f"--{key}_column",
+            default="",
+            metavar="COLUMN",
+            help="one corpus for each value of it, as NAME_VALUE"
+            if key == "corpus"
+            else f"the {key}, if its name does not tell (csv, datasets)",
+        )
+    sub.add_argument(
+        "--delimiter", default="", help="of a csv, if not , ; | or a tab that shows"
+    )
     sub.add_argument("--tables", nargs="+", default=(), help="tables of audformat")
     sub.add_argument(
+        "--map",
         "--labels",
+        dest="labels",
         action="append",
         default=[],
         metavar="NATIVE=EMOTION",
@@ -404,6 +491,13 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("corpus", help="its registry name to be, as mycorpus")
     sub.add_argument("--language", default="", help="ISO 639-1 code, as de")
+    sub.add_argument(
+        "--layout",
+        choices=("name", "path", "table"),
+        default="name",
+        help="where it says what its files are: in their names, in their folders, or in a "
+        "table; default: %(default)s",
+    )
 
     sub = add("standin", _standin, "Write synthetic stand-ins of corpora, for demos.")
     sub.add_argument("corpora", nargs="+", metavar="corpus")

@@ -237,7 +237,12 @@ def load(path: str, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
         return decode(stream, header.frames, sample_rate)
 
 
-def decode(stream: Stream, frames: int, sample_rate: int = SAMPLE_RATE) -> np.ndarray:
+def decode(
+    stream: Stream,
+    frames: int,
+    sample_rate: int = SAMPLE_RATE,
+    channel: int | None = None,
+) -> np.ndarray:
     """Decode on from where a stream stands, to mono at the given rate.
 
     Arguments
@@ -248,6 +253,8 @@ def decode(stream: Stream, frames: int, sample_rate: int = SAMPLE_RATE) -> np.nd
         How many samples of each channel, if there are as many.
     sample_rate : int
         Hz.
+    channel : int, optional
+        The one to take; by default the mean of all.
 
     Returns
     -------
@@ -256,11 +263,14 @@ def decode(stream: Stream, frames: int, sample_rate: int = SAMPLE_RATE) -> np.nd
     Raises
     ------
     AudioError
-        As ``load``, and if they are too many to be held.
+        As ``load``, and if they are too many to be held, or there is no such channel.
     """
     if frames > HELD:
         raise AudioError(f"{frames:,} samples, and at most {HELD:,} are held at once")
-    parts = [_mixed(block) for block in blocks(stream, frames)]
+    if channel is not None and channel >= stream.channels:
+        raise AudioError(f"no channel {channel + 1}, only {stream.channels}")
+    taken = slice(None) if channel is None else slice(channel, channel + 1)
+    parts = [_mixed(block[:, taken]) for block in blocks(stream, frames)]
     if not parts:
         raise AudioError("does not decode: it holds no samples")
     samples = np.concatenate(parts) if len(parts) > 1 else parts[0]

@@ -32,8 +32,7 @@ ACCESS = {
     "purchase": r"buy|purchase|sold",
     "account": r"account|log in|regist",
 }
-MEND = "remove one, or point --data_folder at one of two copies"
-
+DELIMITERS = ",;\t|"  # of label files that were saved anew by another program
 
 GENDERS = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
@@ -57,13 +56,19 @@ class Utterance:
     gender : str
         ``male`` or ``female``, also ``M`` or ``f``; what else there is, is dropped.
     intensity, text, session, arousal, valence, dominance : str
-        Empty where the corpus does not say; the last three on its own scale.
+        Empty where the corpus does not say; ``text`` is what is said, word for word, and
+        the last three are on the corpus' own scale.
+    sentence : str
+        A code for what is said, where that is all there is.
     media : str
         A video, another file that libsndfile does not read, or a long recording,
         below the corpus' folder: ``path``, a .wav of 16 kHz mono that need not exist
         yet, is decoded from it once.
     start, stop : float
         The part of ``media``, in seconds; a ``stop`` of 0 is its end.
+    channel : int, optional
+        The one channel of ``media`` to take, where they are no stereo picture of one
+        sound; by default their mean.
     """
 
     id: str
@@ -81,6 +86,8 @@ class Utterance:
     media: str = ""
     start: float = 0.0
     stop: float = 0.0
+    sentence: str = ""
+    channel: int | None = None
 
     def __post_init__(self):
         self.gender = GENDERS.get(self.gender.lower(), "")
@@ -351,6 +358,8 @@ def get(name: str) -> Corpus:
 def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
     """All files of some kinds below a folder, in a fixed order; links are followed.
 
+    But for a link to a folder that it lies in, below which all would be there again.
+
     Files and folders whose name starts with a dot are passed over (macOS archives
     are full of ``._name.wav``).
 
@@ -372,8 +381,16 @@ def files(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, str]]:
             f"cannot read {error.filename}: {error.strerror}: give the right to"
         ) from error
 
+    above = {str(folder): (os.path.realpath(folder),)}  # real paths of what it lies in
     for parent, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        chain, kept = above.pop(parent), []
+        for name in sorted(name for name in folders if not name.startswith(".")):
+            path, real = os.path.join(parent, name), os.path.join(chain[-1], name)
+            real = os.path.realpath(path) if os.path.islink(path) else real
+            if real not in chain:
+                above[path] = (*chain, real)
+                kept.append(name)
+        folders[:] = kept
         below = Path(parent).relative_to(folder)
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)
@@ -406,6 +423,40 @@ def clips(folder: Path) -> Iterator[tuple[str, str]]:
             yield stem + ".wav", path
 
 
+def twice(first: str, second: str, folder: Path | None = None) -> str:
+    """Say what to do about two files of one ID.
+
+    Arguments
+    ---------
+    first, second : str
+        Their paths below the corpus' folder.
+    folder : Path, optional
+        That folder.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> twice("a/wav/1.wav", "b/wav/1.wav")
+    'a/wav/1.wav and b/wav/1.wav: point --data_folder at a or b in it, or remove one'
+    >>> twice("1.wav", "old/1.wav")
+    '1.wav and old/1.wav: remove one'
+    """
+    both = f"{first} and {second}"
+    if folder and os.path.realpath(folder / first) == os.path.realpath(folder / second):
+        return f"{both}, which are one file: remove the link"
+    one, other = first.split("/"), second.split("/")
+    same = len(os.path.commonprefix([one, other]))
+    if same < min(len(one), len(other)) - 1:
+        places = ("/".join(parts[: same + 1]) for parts in (one, other))
+        return (
+            f"{both}: point --data_folder at {' or '.join(places)} in it, or remove one"
+        )
+    return f"{both}: remove one"
+
+
 def by_name(found: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Path by file name, of pairs from ``audio_files``; UserError if two share a name.
 
@@ -417,7 +468,7 @@ def by_name(found: Iterable[tuple[str, str]]) -> dict[str, str]:
     index: dict[str, str] = {}
     for path, stem in found:
         if stem in index:
-            raise UserError(f"two files with one ID: {index[stem]} and {path}: {MEND}")
+            raise UserError(f"two files with one ID: {twice(index[stem], path)}")
         index[stem] = path
     return index
 
@@ -467,14 +518,25 @@ def read_table(
     columns : collection of str
         The columns it must have; UserError if one is missing.
     delimiter : str
-        Between values; those of a tab-separated file are never quoted.
+        Between values; those of a tab-separated file are never quoted. Where the header
+        has the columns only by another one of ``DELIMITERS``, that is taken.
     fallback : str
         As for ``read_text``.
     """
-    quoting = csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL
-    stream = io.StringIO(read_text(path, fallback), newline="")
+    text = read_text(path, fallback)
+
+    def reader(mark: str) -> Iterator[list[str]]:
+        quoting = csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL
+        return csv.reader(
+            io.StringIO(text, newline=""), delimiter=mark, quoting=quoting
+        )
+
+    def fits(mark: str) -> bool:
+        return {*columns} <= {name.strip() for name in next(reader(mark), [])}
+
     try:
-        rows = list(csv.reader(stream, delimiter=delimiter, quoting=quoting))
+        marks = dict.fromkeys((delimiter, *DELIMITERS))
+        rows = list(reader(next(filter(fits, marks), delimiter)))
     except csv.Error as error:
         raise UserError(f"{path} is no table ({error}): get it anew") from error
     header = [name.strip() for name in rows[0]] if rows else []

@@ -26,7 +26,7 @@ from data_prep.vocabulary import EMOTIONS, WIDE
 
 SPLITS = ("train", "valid", "test")
 DATA_ROOT = "$data_root"
-SCHEMA = 3
+SCHEMA = 4
 # A file name that is not UTF-8 (old archives) keeps its bytes and can be opened.
 NOT_UTF8 = "surrogateescape"
 # Halves of characters, which no text can hold but those that stand for such bytes.
@@ -37,6 +37,7 @@ SIDECAR = {
     "sha256": str,
     "corpus?": str,
     "title?": str,
+    "licence?": str,
     "standin?": bool,
     "counts?": dict,
     "options?": dict,
@@ -67,7 +68,9 @@ class Row:
     split : str
         ``train``, ``valid`` or ``test``.
     gender, intensity, text, session : str
-        Empty where the corpus does not say.
+        Empty where the corpus does not say; ``text`` is what is said, word for word.
+    sentence : str
+        A code for what is said; empty where the corpus has none.
     category : str
         The native emotion as a label of ``vocabulary.WIDE``.
     arousal, valence, dominance : str
@@ -97,6 +100,7 @@ class Row:
     gender: str = ""
     intensity: str = ""
     text: str = ""
+    sentence: str = ""
     session: str = ""
     category: str = ""
     arousal: str = ""

@@ -22,7 +22,7 @@ from data_prep.ffmpeg import Decoded, FFmpeg
 
 # Less than this share of what a container or a label file promises is a broken clip.
 WHOLE = 0.9
-Cut = Callable[[float, float], np.ndarray]
+Cut = Callable[[Utterance], np.ndarray]
 
 
 def decode(title: str, folder: Path, utterances: Iterable[Utterance]) -> dict[str, str]:
@@ -92,7 +92,7 @@ def _decode(
     with _open(str(folder / media), ffmpeg) as cut:
         for item in cuts:
             try:
-                _write(folder / item.path, cut(item.start, item.stop))
+                _write(folder / item.path, cut(item))
             except AudioError as error:
                 failed[item.id] = str(error)
     return failed
@@ -118,14 +118,14 @@ def _write(path: Path, samples: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def _open(path: str, ffmpeg: FFmpeg) -> Iterator[Cut]:
-    """A function that gives the 16 kHz mono samples between two times."""
+    """A function that gives an utterance's 16 kHz mono samples."""
     with contextlib.ExitStack() as stack:
         try:
             stream, header = stack.enter_context(audio.opened(path, audio.DAY))
         except audio.UnknownFormatError:
             yield _from_container(ffmpeg.decode(path))
         else:
-            yield lambda start, stop: _from_stream(stream, header, start, stop)
+            yield lambda item: _from_stream(stream, header, item)
 
 
 def _span(start: float, stop: float, length: float) -> tuple[float, float]:
@@ -140,14 +140,12 @@ def _span(start: float, stop: float, length: float) -> tuple[float, float]:
     return start, end
 
 
-def _from_stream(
-    stream: Stream, header: Header, start: float, stop: float
-) -> np.ndarray:
-    span = _span(start, stop, header.duration)
+def _from_stream(stream: Stream, header: Header, item: Utterance) -> np.ndarray:
+    span = _span(item.start, item.stop, header.duration)
     first, last = (round(time * header.sample_rate) for time in span)
     try:
         stream.seek(first)
-        return audio.decode(stream, last - first)
+        return audio.decode(stream, last - first, channel=item.channel)
     except (soundfile.SoundFileError, OSError) as error:
         raise AudioError(f"does not decode: {error}") from error
 
@@ -158,8 +156,8 @@ def _from_container(sound: Decoded) -> Cut:
         cause = f" ({sound.lost})" if sound.lost else ""
         raise AudioError(f"only {seconds:.2f} of {sound.promised:.2f} s decode{cause}")
 
-    def cut(start: float, stop: float) -> np.ndarray:
-        times = _span(start, stop, sound.offset + seconds)
+    def cut(item: Utterance) -> np.ndarray:
+        times = _span(item.start, item.stop, sound.offset + seconds)
         first, last = (max(0, round((t - sound.offset) * SAMPLE_RATE)) for t in times)
         return samples[first:last]
 

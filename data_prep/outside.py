@@ -357,6 +357,7 @@ def read_csv(
     largest: int = LARGEST,
     errors: str = "strict",
     mend: str = ANEW,
+    delimiters: str = ",",
 ) -> list[dict[str, str]]:
     r"""Read a CSV file with a header.
 
@@ -374,6 +375,9 @@ def read_csv(
         How to decode what is not UTF-8, as ``bytes.decode`` has it.
     mend : str
         What to do about it, for the message.
+    delimiters : str
+        What may stand between values: of several, the one that makes most columns of the
+        header, or the first.
 
     Returns
     -------
@@ -402,8 +406,15 @@ def read_csv(
         text = data.decode("utf-8-sig", errors)
     except ValueError as error:
         raise UserError(f"{path}, {what}, is no text in UTF-8: {mend}") from error
-    reader = csv.reader(io.StringIO(text, newline=""))
+    readers = [
+        csv.reader(io.StringIO(text, newline=""), delimiter=mark) for mark in delimiters
+    ]
+    reader = readers[0]
     try:
+        if len(readers) > 1:
+            widths = [len(next(one, [])) for one in readers]
+            mark = delimiters[widths.index(max(widths))]
+            reader = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
         return list(_rows(reader, columns))
     except (csv.Error, ValueError) as error:
         line = max(1, reader.line_num)

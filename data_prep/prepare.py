@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_prep import __version__, audio, completeness, manifest, media, splits
-from data_prep.corpus import MEND, Corpus, Rejected, Utterance
+from data_prep.corpus import Corpus, Rejected, Utterance, twice
 from data_prep.errors import UserError
 from data_prep.hashes import AudioHashes
 from data_prep.locks import ALONE, Lock
@@ -57,11 +57,11 @@ def walk(corpus: Corpus, folder: Path) -> tuple[list[Utterance], list[Rejected]]
         elif item.emotion not in corpus.emotions:
             known = ", ".join(corpus.emotions)
             reason = f"unknown emotion {item.emotion!r} (known: {known})"
-            rejected.append(Rejected(item.path, reason))
+            rejected.append(Rejected(item.media or item.path, reason))
         elif item.id in found:
             raise UserError(
                 f"{folder}: two files with one ID {corpus.name}-{item.id}: "
-                f"{found[item.id].path} and {item.path}: {MEND}"
+                f"{twice(*(u.media or u.path for u in (found[item.id], item)), folder)}"
             )
         else:
             found[item.id] = item
@@ -318,6 +318,7 @@ def _write(
                 gender=item.gender,
                 intensity=item.intensity,
                 text=item.text,
+                sentence=item.sentence,
                 session=item.session,
                 category=corpus.emotions[item.emotion],
                 arousal=item.arousal,
@@ -341,6 +342,7 @@ def _write(
         {
             "corpus": corpus.name,
             "title": corpus.title,
+            "licence": corpus.licence,
             "standin": standin,
             "options": options,
             "tool_version": __version__,
@@ -352,7 +354,8 @@ def _write(
             "rejected": [{"path": r.path, "reason": r.reason} for r in rejected],
         },
     )
-    _report(corpus, path, rows, rejected, missing, standin)
+    channels = {item.channel for item in utterances if item.channel is not None}
+    _report(corpus, path, rows, rejected, missing, standin, channels)
 
 
 def _report(
@@ -362,9 +365,16 @@ def _report(
     rejected: list[Rejected],
     missing: list[str],
     standin: bool,
+    channels: set[int],
 ) -> None:
     """Log what was written and everything that was left out."""
     parts = manifest.counts(rows)["splits"]
+    if channels:
+        logger.info(
+            "%s: of its recordings, channel %s is taken, and not the mean of all",
+            corpus.name,
+            " or ".join(str(channel + 1) for channel in sorted(channels)),
+        )
     logger.info(
         "%s%s: %d utterances, in the four emotions %s train / valid / test, "
         "%d training speakers; written to %s",

@@ -11,6 +11,27 @@ from data_prep.corpora import VARIABLE, own_folder
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 
+# Where a corpus says what its files are: in their names, in their folders, in a table.
+LAYOUTS = {
+    "name": {
+        "files": "``s01/s01_anger_01.wav``",
+        "example": "s01/s01_anger_01.wav",
+        "what": "names are",
+        "reason": "name does not fit the corpus",
+    },
+    "path": {
+        "files": "``s01/anger/01.wav``",
+        "example": "s01/anger/01.wav",
+        "what": "paths are",
+        "reason": "name does not fit the corpus",
+    },
+    "table": {
+        "files": "``labels.csv`` and ``audio/s01_anger_01.wav``",
+        "example": "labels.csv, and audio/s01_anger_01.wav",
+        "what": "the table is",
+        "reason": "not in labels.csv",
+    },
+}
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = {
     "corpus.txt": "data_prep/corpora/{name}.py",
@@ -29,7 +50,9 @@ def _paths(name: str, root: Path) -> dict[str, Path]:
     return {file: own / path.name for file, path in paths.items()}
 
 
-def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
+def new(
+    name: str, language: str = "", root: Path = ROOT, layout: str = "name"
+) -> list[Path]:
     """Write a corpus' file and its test, to be filled in.
 
     Arguments
@@ -40,6 +63,8 @@ def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
         ISO 639-1 code, if it is known already.
     root : Path
         The checkout of the project; if it is not one, the files go to ``own_folder``.
+    layout : str
+        One of ``LAYOUTS``: where the corpus says what its files are.
 
     Returns
     -------
@@ -65,13 +90,18 @@ def new(name: str, language: str = "", root: Path = ROOT) -> list[Path]:
             raise UserError(
                 f"{path} is there already: choose another name, or remove it"
             )
+    templates = resources.files("data_prep") / "templates"
     values = {
+        **LAYOUTS[layout],
+        **{
+            part: (templates / f"{part}_{layout}.txt").read_text("utf-8").rstrip()
+            for part in ("walk", "make")
+        },
         "name": name,
         "title": name,
         "language": language or "xx",
         "language_todo": "" if language else "  # TODO the ISO 639-1 code",
     }
-    templates = resources.files("data_prep") / "templates"
     for file, path in paths.items():
         template = Template((templates / file).read_text("utf-8"))
         write_atomic(path, template.substitute(values).encode())

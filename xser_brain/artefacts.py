@@ -40,6 +40,7 @@ SHAPE = {
     "purpose?": str,
     "hparams_sha256?": str,
     "manifest_sha256?": {str: str},
+    "manifest_schema?": int,
     "options?": dict,
     "versions?": dict,
     "counts?": dict,

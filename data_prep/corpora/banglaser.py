@@ -11,8 +11,10 @@ Layout: ``BanglaSER/.../03-01-01-01-01-01-01.wav``: mode (03 audio only), script
 emotion (01 happy, 02 sad, 03 angry, 04 surprise, 05 neutral), intensity (01 normal, 02
 strong), sentence (01-03), repetition (01-03), actor (odd: male, even: female).
 
-Quirks: neutral was said by 27 of the 34. The folders between were not verified against
-a copy; everything is read off the file names.
+Quirks: the sentences, known here in English only, mean 01 "It's twelve o'clock", 02 "I
+knew something like this would happen", 03 "What kind of gift is this?". Neutral was said
+by 27 of the 34. The folders between were not verified against a copy; everything is read
+off the file names.
 
 Split: none in the paper. The download was not tried against the host.
 """
@@ -29,11 +31,6 @@ EMOTIONS = {
     "04": "surprise",
     "05": "neutral",
 }
-SENTENCES = (
-    "It's twelve o'clock",
-    "I knew something like this would happen",
-    "What kind of gift is this?",
-)
 
 
 @named(r"03-01-(\d\d)-(0[12])-(0[123])-\d\d-(\d\d)")
@@ -47,7 +44,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         emotion=EMOTIONS.get(code, code),
         gender="male" if int(actor) % 2 else "female",
         intensity="strong" if intensity == "02" else "normal",
-        text=SENTENCES[int(sentence) - 1],
+        sentence=sentence,
     )
 
 

@@ -65,7 +65,7 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
             speaker=speaker,
             emotion=EMOTIONS.get(letter, letter),
             gender="male" if speaker in MALE else "female",
-            text=sentence,
+            sentence=sentence,
         )
 
 

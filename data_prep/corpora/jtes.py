@@ -31,7 +31,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         speaker=speaker,
         emotion=emotion,
         gender="male" if speaker[0] == "m" else "female",
-        text=f"{emotion}_{sentence}",
+        sentence=f"{emotion}_{sentence}",
     )
 
 

@@ -39,7 +39,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         speaker=speaker,
         emotion=EMOTIONS.get(code, code),
         gender="male" if speaker in MALE else "female",
-        text=sentence,
+        sentence=sentence,
     )
 
 

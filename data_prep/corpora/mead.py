@@ -45,7 +45,7 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
             emotion=emotion,
             gender="male" if speaker[0] == "m" else "female",
             intensity=level,
-            text=f"{emotion}_{sentence}",
+            sentence=f"{emotion}_{sentence}",
             media=media,
         )
 

@@ -44,7 +44,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         speaker=speaker.upper(),
         emotion=EMOTIONS.get(letters, letters),
         gender="male",
-        text=sentence,
+        sentence=sentence,
     )
 
 

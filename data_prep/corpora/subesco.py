@@ -33,7 +33,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         speaker=speaker,
         emotion=emotion,
         gender="male" if gender == "M" else "female",
-        text=f"S_{sentence}",
+        sentence=f"S_{sentence}",
     )
 
 

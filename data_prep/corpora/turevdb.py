@@ -7,7 +7,8 @@ Paper: Canpolat, Ormanoğlu and Zeyrek, "Turkish Emotion Voice Database (TurEV-D
 and CCURL 2020. Licence: CC BY-NC-ND 4.0. Home page: https://github.com/Xeonen/TurEV-DB
 
 Layout: ``Sound Source/Angry/1157_kz_acik.wav``: speaker, emotion (kz angry, sk calm, mt
-happy, hl sad), word, without its Turkish letters.
+happy, hl sad), word, without its Turkish letters, so that it is kept as a code, not as
+a text.
 
 Quirks: calm takes the place of neutral and stays apart from it here. Speaker 1157 has
 only anger and sadness, 7895 little happiness. The repository also holds spectrograms
@@ -34,7 +35,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         path=path,
         speaker=speaker,
         emotion=EMOTIONS[code.lower()],
-        text=word,
+        sentence=word,
     )
 
 

@@ -32,7 +32,7 @@ def utterances(path: str, match: re.Match) -> Utterance:
         speaker=f"{gender}{int(number)}",
         emotion=emotion,
         gender="male" if gender == "m" else "female",
-        text=sentence,
+        sentence=sentence,
     )
 
 

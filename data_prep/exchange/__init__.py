@@ -1,8 +1,8 @@
-"""Come from, and go to, the formats of other tools: audformat, Lhotse, datasets.
+"""Come from, and go to, the formats of other tools: audformat, Lhotse, datasets, CSV.
 
 A manifest is written as their tables, and a table of theirs becomes a corpus like any
 other: probed, split and checked by ``prepare``, with a manifest and a sidecar. The
-libraries are optional: ``pip install "xser-brain[exchange]"``.
+libraries are optional: ``pip install "xser-brain[exchange]"``; CSV needs none.
 """
 
 import contextlib
@@ -10,16 +10,19 @@ import importlib
 import logging
 import os
 import re
+import shlex
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 
-from data_prep import corpus, manifest, outside, prepare
+from data_prep import corpus, languages, manifest, outside, prepare
 from data_prep.corpus import AUDIO_SUFFIXES, Corpus, Rejected, Utterance
 from data_prep.errors import UserError
+from data_prep.hashes import AudioHashes
 from data_prep.vocabulary import EMOTIONS, WIDE
 
 logger = logging.getLogger(__name__)
@@ -29,6 +32,7 @@ CARRIED = (
     "gender",
     "intensity",
     "text",
+    "sentence",
     "session",
     "arousal",
     "valence",
@@ -43,7 +47,7 @@ MODULES = {
     "lhotse": "lhotse_manifests",
     "datasets": "hf_datasets",
 }
-READABLE = ("audformat", "lhotse")
+ROWS = ("csv", "datasets")  # read by ``import_rows``
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -60,12 +64,15 @@ class Found:
     emotion, category : str
         The emotion of the four, and the label of ``WIDE``, if the table was written from
         a manifest.
+    licence : str
+        Of the recording; empty if the table does not say.
     """
 
     utterance: Utterance
     language: str = ""
     emotion: str = ""
     category: str = ""
+    licence: str = ""
 
 
 @dataclass
@@ -246,6 +253,31 @@ def place(utterance: Utterance, start: float = 0.0, stop: float = 0.0) -> Uttera
     return utterance
 
 
+def names(files: Iterable[str]) -> dict[str, str]:
+    """What to call files: by their names, or by their paths where names repeat.
+
+    Example
+    -------
+    >>> names(["x/1.wav", "x/2.wav"]), names(["x/1.wav", "y/1.wav"])
+    ({'x/1.wav': '1', 'x/2.wav': '2'}, {'x/1.wav': 'x/1', 'y/1.wav': 'y/1'})
+    """
+    paths = {file: PurePosixPath(file).with_suffix("") for file in files}
+    short = len({path.name for path in paths.values()}) == len(paths)
+    return {file: path.name if short else str(path) for file, path in paths.items()}
+
+
+def plain_name(text: str) -> str:
+    """A name as a corpus may have it, of any text.
+
+    Example
+    -------
+    >>> plain_name("CREMA-D"), plain_name("Oréau, second version")
+    ('crema_d', 'oreau_second_version')
+    """
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub("[^a-z0-9]+", "_", letters.lower()).strip("_")
+
+
 @cache
 def known_labels() -> dict[str, str]:
     """Labels on whose meaning all corpora of the registry that use them agree.
@@ -314,9 +346,37 @@ def take_in(
     UserError
         If a name, a language or a label is wrong or missing, or no file can be used.
     """
+    declared = declare(table, name, folder, language=language, labels=labels)
+    return prepare.prepare(declared, folder, save_folder, splits, decode)
+
+
+def declare(
+    table: Table,
+    name: str,
+    folder: Path,
+    *,
+    language: str = "",
+    labels: Mapping[str, str] | None = None,
+) -> Corpus:
+    """Declare another tool's table as a corpus, before anything is written.
+
+    Arguments
+    ---------
+    table, name, folder, language, labels
+        As for ``take_in``.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    UserError
+        If a name, a language or a label is wrong or missing.
+    """
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{name!r} is no name for a corpus: use small letters, digits and _"
+            f"{name!r} is no name for a corpus: use small letters, digits and _ by --name"
         )
     if name in corpus.registry():
         logger.warning(
@@ -325,28 +385,50 @@ def take_in(
             name,
             name,
         )
-    found, language = _of_language(table.found, language, folder)
-    emotions, merge = _meanings(found, labels or {})
+    found, language = _of_language(table, language, folder)
+    emotions, merge = _meanings(found, labels or {}, name)
     utterances = sorted((item.utterance for item in found), key=lambda u: u.path)
     for item in utterances:  # as they are called in a manifest of this corpus
         item.id = item.id.removeprefix(f"{name}-")
         item.speaker = item.speaker.removeprefix(f"{name}-")
     speakers = {item.speaker for item in utterances if item.speaker}
-    declared = Corpus(
+    _tell_unknown_speakers(name, utterances)
+    licences = sorted({item.licence for item in found if item.licence})
+    return Corpus(
         name=name,
         title=table.about.get("title") or name,
         language=language,
-        licence=table.about.get("licence", ""),
+        licence=table.about.get("licence") or "; ".join(licences),
         homepage=table.about.get("homepage", ""),
         layout="the files that its table names",
         emotions=emotions,
         merge=merge,
         utterances=lambda _: iter([*utterances, *table.rejected]),
+        expected=Counter(emotions[item.emotion] for item in utterances),
         size=len(utterances),
         speakers=len(speakers),
         parts=all(item.split for item in utterances),
     )
-    return prepare.prepare(declared, folder, save_folder, splits, decode)
+
+
+def _tell_unknown_speakers(name: str, utterances: Sequence[Utterance]) -> None:
+    """Say what it means for splits that a table does not name speakers."""
+    unknown = sum(not item.speaker for item in utterances)
+    if unknown == len(utterances):
+        logger.warning(
+            "%s does not tell who speaks: parts of it could share speakers, and a score on "
+            "them would be no score on strangers, so all of it goes to train (unless the "
+            "table has parts), it takes no part in the speaker adversary, and as a target "
+            "it is tested on as a whole; if a column holds the speakers, name it",
+            name,
+        )
+    elif unknown:
+        logger.warning(
+            "%s: %d of %d utterances name no speaker and go to train, whoever speaks",
+            name,
+            unknown,
+            len(utterances),
+        )
 
 
 def lookup(name: str, manifests: Path) -> Corpus:
@@ -372,8 +454,16 @@ def lookup(name: str, manifests: Path) -> Corpus:
     """
     path = Path(manifests) / f"{name}.csv"
     registered = name in corpus.registry() or name in corpus.unusable_files()
-    if registered or not path.is_file():
+    if registered:
         return corpus.get(name)
+    if not path.is_file():
+        try:
+            return corpus.get(name)
+        except UserError as error:
+            raise UserError(
+                f"{error}; if it was imported, pass the --manifests=DIR that holds its "
+                f"manifest: there is no {path}"
+            ) from error
     sidecar = manifest.read_sidecar(path)
     row, *_ = manifest.read(path) or [None]
     if row is None:
@@ -382,7 +472,7 @@ def lookup(name: str, manifests: Path) -> Corpus:
         name=name,
         title=sidecar.get("title", name),
         language=row.language,
-        licence="",
+        licence=sidecar.get("licence", ""),
         homepage="",
         layout="",
         emotions={},
@@ -391,10 +481,50 @@ def lookup(name: str, manifests: Path) -> Corpus:
     )
 
 
-def _of_language(
-    found: Sequence[Found], language: str, folder: Path
-) -> tuple[list[Found], str]:
+def require_unchanged(path: Path, data_root: Path) -> None:
+    """Refuse a corpus that was taken in, and whose recordings are others by now.
+
+    Those of the registry are prepared anew before each run; of these only the manifest
+    is left.
+
+    Arguments
+    ---------
+    path : Path
+        The manifest; hashes are remembered beside it.
+    data_root : Path
+        Where the corpora lie.
+
+    Raises
+    ------
+    UserError
+        If a recording is missing, or its samples changed.
+    """
+    rows = {
+        str(row.path(data_root)): row
+        for row in manifest.read(path)
+        if row.has_audio and row.audio_sha256
+    }
+    found = AudioHashes(Path(path).parent).of(list(rows), f"{path.stem}, hashes")
+    gone = [file for file in rows if not found[file].file]
+    if gone:
+        raise UserError(
+            f"{len(gone)} of {len(rows)} recordings of {path.stem} cannot be read, as "
+            f"{gone[0]}: pass the --data_root that it was imported with, or import it anew"
+        )
+    changed = [f for f, row in rows.items() if found[f].samples != row.audio_sha256]
+    if changed:
+        raise UserError(
+            f"{len(changed)} of {len(rows)} recordings of {path.stem} changed since it was "
+            f"imported, as {changed[0]}: import it anew"
+        )
+
+
+def _of_language(table: Table, language: str, folder: Path) -> tuple[list[Found], str]:
     """The utterances of one language, and which that is."""
+    found = table.found
+    if not found:
+        why = f", as {table.rejected[0].reason}" if table.rejected else ""
+        raise UserError(f"{folder}: no row can be used{why}: mend the table")
     counts = Counter(item.language for item in found if item.language)
     if not language:
         if len(counts) != 1:
@@ -404,16 +534,25 @@ def _of_language(
                 "an ISO 639-1 code"
             )
         (language,) = counts
-    kept = [item for item in found if item.language in ("", language)]
+    code = languages.code(language) or language
+    if not re.fullmatch("[a-z]{2,3}", code):
+        raise UserError(
+            f"{folder}: no ISO 639-1 code is known for the language {language!r}: pass "
+            "--language=CODE, as de"
+        )
+    kept = [item for item in found if item.language in ("", language, code)]
+    # A table that names one language only, by no code, may have it named so.
+    if not kept and len(counts) == 1 and not languages.code(*counts):
+        kept = list(found)
     if not kept:
         raise UserError(
             f"{folder} holds no utterance in {language}, only {', '.join(counts)}"
         )
-    return kept, language
+    return kept, code
 
 
 def _meanings(
-    found: Sequence[Found], labels: Mapping[str, str]
+    found: Sequence[Found], labels: Mapping[str, str], name: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """What the native labels mean, and what counts as one of the four."""
     wrong = {label: wide for label, wide in labels.items() if wide not in WIDE}
@@ -435,11 +574,12 @@ def _meanings(
             merge[own] = item.emotion
     for native, number in unknown.most_common():
         logger.warning(
-            "%d utterances of the unknown emotion %r count as other: pass "
-            "--labels=%s=EMOTION if it is one of %s",
+            "%s: %d utterances of the unknown emotion %r count as other: pass "
+            "--map %s if it is one of %s",
+            name,
             number,
             native,
-            native,
+            shlex.quote(f"{native}=EMOTION"),
             ", ".join(WIDE),
         )
     return emotions, merge
@@ -524,5 +664,106 @@ def import_table(
     return take_in(table, name, home, Path(save_folder), **options)
 
 
+def import_rows(
+    kind: str,
+    source: str,
+    name: str,
+    save_folder: Path,
+    *,
+    data_root: Path | None = None,
+    data_folder: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    delimiter: str = "",
+    splits: str | None = None,
+    decode: bool = False,
+    **options,
+) -> list[Path]:
+    """Make corpora of a table whose rows are recordings.
+
+    Arguments
+    ---------
+    kind : str
+        ``csv``, or ``datasets``: then the recordings, which it holds, are written to the
+        folder ``name`` of ``data_root``.
+    source : str
+        The table; or the data set: a folder, a file or a name on the hub.
+    name : str
+        What the corpus shall be called; the first part of the name, where a column tells
+        corpora apart.
+    save_folder : Path
+        Where each ``<name>.csv`` and ``<name>.json`` are written.
+    data_root : Path, optional
+        What holds one folder per corpus; by default what holds the files' folder.
+    data_folder : Path, optional
+        Where the table's paths go from; by default its own folder, ``data_root/name`` or
+        ``data_root``, whichever has the files.
+    columns : mapping, optional
+        Columns by the keys of ``data_prep.columns.COLUMNS``, where their names do not tell.
+    delimiter : str
+        Of the table; by default what its header tells.
+    splits : str, optional
+        As for ``take_in``.
+    decode : bool
+        As in ``prepare``.
+    **options
+        Of ``declare``: ``language``, ``labels``.
+
+    Returns
+    -------
+    list of Path
+        The manifests, one a corpus.
+
+    Raises
+    ------
+    UserError
+        On any mistake that the user can mend; before anything is written, if it is one
+        in the table.
+    """
+    plain, given, unpacked = _module("plain_tables"), dict(columns or {}), None
+    if kind == "datasets":
+        if data_root is None:
+            raise UserError(
+                "pass --data_root=DIR: the recordings are written to a folder of it"
+            )
+        home = Path(data_root) / name
+        rows, unpacked = _module("hf_tables").unpack(source, home)
+        given["path"] = _module("hf_tables").FILE
+        chosen = plain.choose(list(rows[0]), given, source)
+        paths = {row[given["path"]]: row[given["path"]] for row in rows}
+    else:
+        table = Path(source)
+        rows = plain.read(table, delimiter)
+        chosen = plain.choose(list(rows[0]), given, source)
+        bases = [data_folder] if data_folder else [table.parent]
+        if data_root and not data_folder:
+            bases += [Path(data_root) / name, Path(data_root)]
+        files = [row[chosen["path"]] for row in rows]
+        home, paths = plain.locate(files, bases, data_root, source)
+    declared = []
+    for part, found in plain.understand(rows, chosen, paths, source).items():
+        called = f"{name}_{plain_name(part)}".rstrip("_")
+        found.about["title"] = part or Path(source).stem
+        declared.append(declare(found, called, home, **options))
+    _refuse_one_name(declared)
+    if unpacked:
+        unpacked.write()
+    return [
+        prepare.prepare(item, home, Path(save_folder), splits, decode)
+        for item in declared
+    ]
+
+
+def _refuse_one_name(declared: Sequence[Corpus]) -> None:
+    """Refuse corpora that would be written to one manifest."""
+    titles: dict[str, str] = {}
+    for item in declared:
+        if item.name in titles:
+            raise UserError(
+                f"{titles[item.name]!r} and {item.title!r} would both be {item.name}: "
+                "rename one in the table"
+            )
+        titles[item.name] = item.title
+
+
 def _module(kind: str) -> ModuleType:
-    return importlib.import_module(f"{__name__}.{MODULES[kind]}")
+    return importlib.import_module(f"{__name__}.{MODULES.get(kind, kind)}")

@@ -22,6 +22,7 @@ from data_prep.exchange import (
     Found,
     Table,
     below,
+    names,
     own,
     place,
     require,
@@ -165,7 +166,7 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
         frame = _labels(database, label, tables, folder)
         parts = _parts(database, tables)
         language = _two_letters(audformat, *database.languages)
-        names = _names(frame.index.get_level_values("file"))
+        called = names(frame.index.get_level_values("file"))
         entries = list(zip(frame.index, frame.to_dict("records"), strict=True))
     except UserError:
         raise
@@ -190,7 +191,7 @@ def read(folder: Path, label: str = "", tables: Sequence[str] = ()) -> Table:
             table.rejected.append(Rejected(file, why))
             continue
         utterance = Utterance(
-            id=values["ID"] or _identify(names[file], start, stop),
+            id=values["ID"] or _identify(called[file], start, stop),
             path=path,
             speaker=values["speaker"],
             emotion=values[label],
@@ -315,13 +316,6 @@ def _parts(database, tables: Sequence[str]) -> dict[str, str]:
             for file in table.files:
                 parts[file] = part if parts.get(file, part) == part else ""
     return parts
-
-
-def _names(files: Sequence[str]) -> dict[str, str]:
-    """What to call files: by their names, or by their paths where names repeat."""
-    paths = {file: PurePosixPath(file).with_suffix("") for file in files}
-    short = len({path.name for path in paths.values()}) == len(paths)
-    return {file: path.name if short else str(path) for file, path in paths.items()}
 
 
 def _segment(entry: str | tuple) -> tuple[str, float, float]:

@@ -291,6 +291,56 @@ def _lhotse(folder: Path) -> dict[str, bytes]:
     }
 
 
+def _labelled(folder: Path) -> dict[str, bytes]:
+    soundfile.write(folder / "a.wav", _sound(), RATE)
+    return {
+        "a.wav": (folder / "a.wav").read_bytes(),
+        "labels.csv": b'path;emotion;speaker;text\na.wav;joy;A;"Ja; so"\n',
+    }
+
+
+def _data_set(folder: Path) -> dict[str, bytes]:
+    import pyarrow
+    import pyarrow.parquet
+
+    soundfile.write(folder / "a.wav", _sound(), RATE)
+    sound = {"bytes": (folder / "a.wav").read_bytes(), "path": "a.wav"}
+    table = pyarrow.table(
+        {"audio": [sound] * 3, "emotion": [0, 1, 0], "speaker": ["A", "B", None]}
+    )
+    (folder / "a.wav").unlink()
+    features = {"emotion": {"_type": "ClassLabel", "names": ["joy", "anger"]}}
+    said = json.dumps({"info": {"features": features}})
+    table = table.replace_schema_metadata({"huggingface": said})
+    pyarrow.parquet.write_table(table, folder / "train.parquet")
+    with (
+        pyarrow.OSFile(str(folder / "data.arrow"), "wb") as stream,
+        pyarrow.ipc.new_stream(stream, table.schema) as writer,
+    ):
+        writer.write_table(table)
+    return _contents(folder)
+
+
+def _import_rows(kind: str, path: Path) -> object:
+    options = {"language": "en"}
+    with tempfile.TemporaryDirectory() as out:
+        if kind == "datasets":
+            options["data_root"] = Path(out)
+        (made,) = exchange.import_rows(kind, str(path), "db", Path(out), **options)
+        return manifest.read(made), manifest.read_sidecar(made)
+
+
+def _read_labelled(path: Path) -> object:
+    return _import_rows("csv", path / "labels.csv")
+
+
+def _read_data_set(path: Path) -> object:
+    try:
+        return _import_rows("datasets", path / "train.parquet")
+    finally:
+        _import_rows("datasets", path / "data.arrow")
+
+
 READERS = [
     Reader("manifest and sidecar", _manifest, _read_manifest, folder=True),
     Reader("JSON", _json, lambda path: outside.read_json(path, "JSON", {"a": list})),
@@ -305,4 +355,6 @@ READERS = [
         "audformat", _audformat, lambda path: _import("audformat", path), folder=True
     ),
     Reader("Lhotse", _lhotse, lambda path: _import("lhotse", path), folder=True),
+    Reader("labelled table", _labelled, _read_labelled, folder=True),
+    Reader("data set, Parquet and Arrow", _data_set, _read_data_set, folder=True),
 ]

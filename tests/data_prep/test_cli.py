@@ -323,6 +323,50 @@ def test_names_move_no_terminal(urdu, tmp_path, blank):
     assert "\x1b" not in done.stderr + done.stdout
 
 
+def test_the_mend_fits_what_is_wrong(urdu, tmp_path, blank, capsys):
+    """A strange name is passed over by `prepare` anyway, whatever is decoded."""
+    blank(urdu / "Sad/notes.wav")
+    assert main(["check", "urdu", f"--data_folder={urdu}"]) == 2
+    error = capsys.readouterr().err
+    assert_one_line(error, "1 file(s) cannot be used")
+    assert "no file of the corpus (`prepare` passes over it)" in error
+    assert "--decode" not in error
+    (urdu / "Sad/notes.wav").unlink()
+    next(urdu.glob("Sad/SM*.wav")).write_bytes(b"RIFF")
+    assert main(["check", "urdu", f"--data_folder={urdu}"]) == 2
+    error = capsys.readouterr().err
+    assert (
+        "get anew what does not decode (or leave it out by `prepare --decode`)" in error
+    )
+    assert "passes over" not in error
+
+
+def test_a_folder_too_high(urdu, tmp_path, capsys):
+    import shutil
+
+    both = tmp_path / "both"
+    for name in ("one", "two"):
+        shutil.copytree(urdu, both / name)
+    assert prepare(both, tmp_path, SMALL) == 2
+    assert_one_line(capsys.readouterr().err, "point --data_folder at one or two in it")
+
+
+def test_the_table_of_corpora_is_written_in_place(tmp_path, capsys):
+    begin, end = command_line.TABLE
+    readme = tmp_path / "README.md"
+    readme.write_text(f"# Mine é\n\n{begin}\nold\n{end}\nafter\n", encoding="utf-8")
+    assert main(["list", f"--update={readme}"]) == 0
+    assert f"written into {readme}" in capsys.readouterr().out
+    before, _, rest = readme.read_text(encoding="utf-8").partition(begin)
+    table, _, after = rest.partition(end)
+    assert (before, after) == ("# Mine é\n\n", "\nafter\n")
+    assert main(["list", "--format=markdown"]) == 0
+    assert table == f"\n{capsys.readouterr().out}"
+    readme.write_text("no table")
+    assert main(["list", f"--update={readme}"]) == 2
+    assert_one_line(capsys.readouterr().err, "has no lines <!-- corpora")
+
+
 def test_no_formula_in_a_table_for_people(capsys, monkeypatch):
     row = {"corpus": "x", "title": '=HYPERLINK("http://x")', "hours": -1.5}
     monkeypatch.setattr(command_line, "corpus_table", lambda *_: [row])

@@ -194,6 +194,46 @@ def test_by_name_refuses_two_files_with_one_name():
         corpus.by_name([("a/1.wav", "1"), ("b/1.wav", "1")])
 
 
+def test_links_that_lead_in_a_circle(tmp_path):
+    """Below which each file would be there again, forty times over."""
+    for name in ("a/1.wav", "b/2.wav"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "a/over").symlink_to(tmp_path / "b")
+    (tmp_path / "b/over").symlink_to(tmp_path / "a")
+    found = [path for path, _ in corpus.audio_files(tmp_path)]
+    assert found == ["a/1.wav", "a/over/2.wav", "b/2.wav", "b/over/1.wav"]
+
+
+def test_two_files_of_one_id_and_what_to_do(tmp_path):
+    """A folder too high, a spare copy, a link: each is mended otherwise."""
+    for name in ("x/wav/1.wav", "y/wav/1.wav", "1.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "linked").symlink_to(tmp_path / "x")
+    for first, second, mend in (
+        (
+            "x/wav/1.wav",
+            "y/wav/1.wav",
+            "point --data_folder at x or y in it, or remove",
+        ),
+        ("1.wav", "x/wav/1.wav", "1.wav: remove one"),
+        ("x/wav/1.wav", "linked/wav/1.wav", "which are one file: remove the link"),
+    ):
+        assert mend in corpus.twice(first, second, tmp_path)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_label_file_saved_anew_with_another_delimiter(tmp_path, mark):
+    """As spreadsheets do; there is nothing to get anew."""
+    path = tmp_path / "labels.csv"
+    path.write_text(f"file{mark}emotion\na.wav{mark}joy, or so\n")
+    assert list(corpus.read_table(path, ("file", "emotion"))) == [
+        {"file": "a.wav", "emotion": "joy, or so"}
+    ]
+
+
 def test_find_goes_two_levels_down(tmp_path):
     for name in ("x/y/t.csv", "t.csv", "x/t.csv", "x/y/z/t.csv"):
         path = tmp_path / name

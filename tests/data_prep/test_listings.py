@@ -714,7 +714,7 @@ def test_turevdb_first_of_a_name(tmp_path, blank):
         blank(tmp_path / f"TurEV-DB-master/{home}/1234_sk_acik.wav")
     found, rejected = walk("turevdb", tmp_path)
     (item,) = found.values()
-    assert (item.path.split("/")[1], item.emotion, item.text) == (
+    assert (item.path.split("/")[1], item.emotion, item.sentence) == (
         "Sound Source",
         "calm",
         "acik",

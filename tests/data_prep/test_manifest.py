@@ -48,8 +48,8 @@ def test_columns_are_the_contract(tmp_path):
     with open(tmp_path / "x.csv", encoding="utf-8", newline="") as stream:
         header = next(csv.reader(stream))
     required = "ID duration wav sample_rate corpus language speaker emotion"
-    optional = "gender intensity text session category arousal valence dominance "
-    optional += "audio_sha256"
+    optional = "gender intensity text sentence session category arousal valence "
+    optional += "dominance audio_sha256"
     assert " ".join(header) == f"{required} native_emotion split {optional}"
 
 

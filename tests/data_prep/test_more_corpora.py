@@ -2,9 +2,12 @@
 
 import itertools
 import json
+import re
 from collections import Counter
 
+import numpy as np
 import pytest
+import soundfile
 
 from data_prep import corpus, manifest, prepare
 from data_prep.errors import UserError
@@ -215,7 +218,13 @@ def test_tess_of_kaggle_holds_all_twice(tmp_path):
 NAMED = [  # corpus, file, native and wide emotion, and further columns
     ("savee", "DC/sa07.wav", "sadness", "sad", {"speaker": "DC", "gender": "male"}),
     ("savee", "x/je/SU15.WAV", "surprise", "surprise", {"id": "JE_su15"}),
-    ("savee", "ALL/JK_n30.flac", "neutral", "neutral", {"id": "JK_n30", "text": "30"}),
+    (
+        "savee",
+        "ALL/JK_n30.flac",
+        "neutral",
+        "neutral",
+        {"id": "JK_n30", "sentence": "30", "text": ""},
+    ),
     (
         "tess",
         "YAF_pleasant_surprised/YAF_back_ps.wav",
@@ -229,7 +238,14 @@ NAMED = [  # corpus, file, native and wide emotion, and further columns
         "EMOVO/m2/gio-m2-d1.wav",
         "gio",
         "happy",
-        {"speaker": "m2", "gender": "male", "text": "d1"},
+        {
+            "speaker": "m2",
+            "gender": "male",
+            "sentence": "d1",
+            "text": "",
+            "media": "EMOVO/m2/gio-m2-d1.wav",
+            "channel": 0,
+        },
     ),
     (
         "mesd",
@@ -243,7 +259,7 @@ NAMED = [  # corpus, file, native and wide emotion, and further columns
         "M_07_NAHID_S_10_HAPPY_5.wav",
         "HAPPY",
         "happy",
-        {"speaker": "M_07", "gender": "male", "text": "S_10"},
+        {"speaker": "M_07", "gender": "male", "sentence": "S_10", "text": ""},
     ),
     (
         "subesco",
@@ -257,14 +273,20 @@ NAMED = [  # corpus, file, native and wide emotion, and further columns
         "03-01-02-02-03-01-34.wav",
         "sad",
         "sad",
-        {"speaker": "34", "gender": "female", "intensity": "strong"},
+        {
+            "speaker": "34",
+            "gender": "female",
+            "intensity": "strong",
+            "sentence": "03",
+            "text": "",
+        },
     ),
     (
         "jtes",
         "wav/m50/joy/m50_joy_07.wav",
         "joy",
         "happy",
-        {"speaker": "m50", "gender": "male", "text": "joy_07"},
+        {"speaker": "m50", "gender": "male", "sentence": "joy_07", "text": ""},
     ),
     (
         "jvnv",
@@ -285,7 +307,7 @@ NAMED = [  # corpus, file, native and wide emotion, and further columns
         "Audios/m3/ale-m3-l2.wav",
         "ale",
         "happy",
-        {"speaker": "m3", "gender": "male", "text": "l2"},
+        {"speaker": "m3", "gender": "male", "sentence": "l2", "text": ""},
     ),
     ("verbo", "med-f01-d1.wav", "med", "fear", {"speaker": "f1", "gender": "female"}),
     (
@@ -356,6 +378,38 @@ def test_file_name(name, file, native, wide, further, tmp_path):
         if column in ("path", "media"):
             seen = seen.removeprefix("copy of it/data/")
         assert seen == value, column
+
+
+@pytest.mark.parametrize("name, file", [entry[:2] for entry in NAMED])
+def test_a_text_is_no_code_and_tells_no_emotion(name, file, tmp_path):
+    """Other tools take it for a transcript."""
+    touch(tmp_path, [file])
+    (item,) = walk(name, tmp_path)[0].values()
+    assert not re.search(r"\d", item.text)
+    words = {*re.findall(r"\w+", item.text.lower())}
+    assert not words & {label.lower() for label in corpus.get(name).emotions}
+
+
+def test_emovo_takes_one_of_its_two_microphones(tmp_path, caplog):
+    """Whose mean would cancel a sound that reaches them at odds."""
+    caplog.set_level("INFO")
+    sound = 0.3 * np.sin(np.arange(16000) / 6)
+    for speaker in ("f1", "m1"):
+        file = tmp_path / f"emovo/{speaker}/gio-{speaker}-d1.wav"
+        file.parent.mkdir(parents=True)
+        soundfile.write(file, np.stack([sound, -sound], 1), 16000, subtype="PCM_16")
+    for _ in range(2):
+        item = corpus.get("emovo")
+        path = prepare.prepare(item, tmp_path / "emovo", tmp_path / "m")
+        rows = manifest.read(path)
+        assert [row.ID for row in rows] == ["emovo-gio-f1-d1", "emovo-gio-m1-d1"]
+        assert not manifest.read_sidecar(path)["rejected"]
+        for row in rows:
+            samples, rate = soundfile.read(row.path(tmp_path))
+            assert rate == 16000 and samples.shape == (16000,)
+            assert np.abs(samples - sound).max() < 1e-4
+    assert "emovo: of its recordings, channel 1 is taken" in caplog.text
+    assert "is up to date" in caplog.text
 
 
 UNKNOWN = {  # a name with an emotion that is none of the corpus'

@@ -1,5 +1,6 @@
 """From folder to manifest: rejections are counted, re-runs do only what is needed."""
 
+import csv
 import json
 import os
 import shutil
@@ -298,3 +299,30 @@ def test_several_processes_prepare_at_once(folder, tmp_path):
     ]
     complaints = [process.communicate()[1] for process in started]
     assert [process.returncode for process in started] == [0] * 4, complaints
+
+
+def test_a_manifest_of_an_earlier_version_is_written_anew(tmp_path, tone, caplog):
+    """Silently, as it lacks a column; one that was imported is read as it is."""
+    tone(tmp_path / "emodb/03a01Fa.wav")
+    item = corpus.get("emodb")
+    path = prepare.prepare(item, tmp_path / "emodb", tmp_path, "speaker")
+    with path.open(newline="") as stream:
+        lines = [dict(line) for line in csv.DictReader(stream)]
+    old = [{k: v for k, v in line.items() if k != "sentence"} for line in lines]
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(old[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(old)
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    sidecar |= {"schema": 3, "fingerprint": "of version 3"}
+    sidecar["sha256"] = manifest.file_sha256(path)
+    path.with_suffix(".json").write_text(json.dumps(sidecar))
+    (row,) = manifest.read(path)
+    assert row.sentence == ""
+    caplog.clear()
+    prepare.prepare(item, tmp_path / "emodb", tmp_path, "speaker")
+    (row,) = manifest.read(path)
+    assert (row.sentence, row.text) == ("a01", "")
+    assert not [
+        r for r in caplog.records if "emodb.csv" in r.message and r.levelno > 30
+    ]

@@ -19,9 +19,10 @@ def checkout(tmp_path):
     return tmp_path
 
 
+@pytest.mark.parametrize("layout", scaffold.LAYOUTS)
 @pytest.mark.parametrize("name, language", [("my", "de"), ("a_corpus_of_2026" * 2, "")])
-def test_what_it_writes_is_sound_code(checkout, name, language):
-    paths = scaffold.new(name, language, checkout)
+def test_what_it_writes_is_sound_code(checkout, name, language, layout):
+    paths = scaffold.new(name, language, checkout, layout)
     assert [path.relative_to(checkout).as_posix() for path in paths] == [
         f"data_prep/corpora/{name}.py",
         f"tests/data_prep/test_{name}.py",
@@ -54,6 +55,11 @@ def test_it_runs_as_it_is_and_check_names_what_is_to_do(checkout, tone):
     assert "check mine" in done.stdout
     done = run("-m", "pytest", "-q", "tests/data_prep/test_mine.py")
     assert done.returncode == 0, done.stdout
+    for layout in ("path", "table"):
+        done = run("-m", "data_prep", "new", f"my_{layout}", f"--layout={layout}")
+        assert done.returncode == 0, done.stderr
+        done = run("-m", "pytest", "-q", f"tests/data_prep/test_my_{layout}.py")
+        assert done.returncode == 0, done.stdout
     tone(checkout / "corpora/mine/s01/s01_anger_01.wav")
     done = run("-m", "data_prep", "check", "mine", "--data_root=corpora")
     assert done.returncode == 2

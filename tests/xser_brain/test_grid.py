@@ -21,6 +21,7 @@ from xser_brain.training.spec import settle
 GRIDS = (
     "paper.yaml",
     "tuning.yaml",
+    "cameo.yaml",
     "leave_one_out/grid.yaml",
     "leave_one_out/robust.yaml",
 )

@@ -93,10 +93,14 @@ def test_list(capsys):
     for path in (ROOT / "recipes").glob("*/hparams/*.yaml"):
         assert path.relative_to(ROOT / "recipes").as_posix() in lines
     assert lines[NAME] == ["ravdess", "emodb", "ecapa"]
-    assert (
-        "grids: leave_one_out/grid.yaml, leave_one_out/robust.yaml, paper.yaml, tuning.yaml"
-        in out
-    )
+    grids = out.split("grids: ")[1].splitlines()[0].split(", ")
+    assert grids == [
+        "cameo.yaml",
+        "leave_one_out/grid.yaml",
+        "leave_one_out/robust.yaml",
+        "paper.yaml",
+        "tuning.yaml",
+    ]
 
 
 def files(folder: Path) -> dict[str, bytes]:

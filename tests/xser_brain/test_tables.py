@@ -292,6 +292,28 @@ def test_runs_that_may_not_be_compared(tmp_path, change, message):
         gather(tmp_path)
 
 
+def test_runs_of_an_earlier_version_are_compared_by_their_plans(tmp_path):
+    """Their manifests lacked a column, so that all hashes differ."""
+    write_run(tmp_path / "1", seed=1)
+    newer = {"manifest_schema": 4, "manifest_sha256": {"d": "other"}}
+    write_run(tmp_path / "2", seed=2, **newer)
+    assert gather(tmp_path)
+    write_run(tmp_path / "3", seed=3, manifest_schema=4)
+    with pytest.raises(UserError, match="different manifests of d"):
+        gather(tmp_path)
+
+
+def test_runs_that_heard_other_recordings(tmp_path):
+    """As of EMOVO, of which earlier versions took the mean of two microphones."""
+    write_run(tmp_path / "1", seed=1, audio_sha256={"d": "a"})
+    write_run(tmp_path / "2", seed=2, audio_sha256={"d": "a"})
+    gather(tmp_path)
+    newer = {"manifest_schema": 4, "manifest_sha256": {"d": "other"}}
+    write_run(tmp_path / "3", seed=3, audio_sha256={"d": "b"}, **newer)
+    with pytest.raises(UserError, match="heard different recordings"):
+        gather(tmp_path)
+
+
 def test_other_budgets_of_other_systems_and_settings(tmp_path):
     other = {**SETTING, "target": "e"}
     write_run(tmp_path / "1", "baseline2")

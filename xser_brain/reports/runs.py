@@ -418,9 +418,16 @@ def _require_one_protocol(group: Group) -> None:
                     f"{run['folder']} and {first['folder']} had different plans (other "
                     "splits or utterances): put them in folders of their own"
                 )
-            hashed = "audio_sha256" in run  # manifests of earlier versions said less
+            told, others = run.get("audio_sha256"), first.get("audio_sha256")
+            if told and others and told != others:
+                raise UserError(
+                    f"{run['folder']} and {first['folder']} heard different recordings of "
+                    "one plan: put them in folders of their own"
+                )
+            # Manifests of earlier versions said less; the plans are compared above.
+            version = "audio_sha256" in run, run.get("manifest_schema")
             for name, digest in run.get("manifest_sha256", {}).items():
-                key = name, hashed
+                key = name, version
                 known, where = manifests.setdefault(key, (digest, run["folder"]))
                 if known != digest:
                     raise UserError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data_prep import documents
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from data_prep.outside import cell
@@ -577,10 +578,4 @@ def update_document(path: Path, table: str) -> None:
 
     UserError if the file is missing or has no such lines.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        before, rest = text.split(BEGIN)
-        _, after = rest.split(END)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} has no lines {BEGIN} and {END}: add them") from error
-    write_atomic(path, f"{before}{BEGIN}\n{table}\n{END}{after}".encode())
+    documents.update(path, BEGIN, END, table)

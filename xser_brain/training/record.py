@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from data_prep.manifest import SCHEMA as MANIFEST_SCHEMA
 from data_prep.manifest import Row, write_atomic
 from xser_brain.artefacts import PREDICTIONS, RUN, read_run
 from xser_brain.brain import XSERBrain, unwrapped
@@ -115,6 +116,7 @@ def write(
         "protocol_sha256": identity["protocol"],
         **spent,
         "manifest_sha256": plan.manifests,
+        "manifest_schema": MANIFEST_SCHEMA,
         "audio_sha256": plan.audio(),
         "incomplete": plan.incomplete,
         "counts": plan.counts(),

@@ -302,6 +302,7 @@ class Spec:
             raise UserError(f"unknown splits {policy!r}: use {known} or default")
         for name, path in self.manifests.items():
             if name not in corpus.registry():  # taken in by `data_prep import`
+                exchange.require_unchanged(path, self.data_root)
                 continue
             folder = corpus.get(name).locate(self.data_root)
             if self.settings["demo"]:
