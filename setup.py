@@ -14,6 +14,7 @@ EXTRAS = {
     "download": ["pooch>=1.8", "requests>=2.32.2"],
     "exchange": ["audformat>=1.4", "datasets>=3.0", "lhotse>=1.28"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.18", "onnxscript>=0.6"],
+    "parquet": ["pyarrow>=17.0"],
     "serve": ["espeakng-loader>=0.2.4", "gradio>=6.0"],
     "umap": ["umap-learn>=0.5"],
     "video": ["av>=14.0"],

@@ -62,7 +62,7 @@ def by_hand(model, embeddings, groups):
 
 def test_normalising_is_what_it_says(small, clips):
     model, classifier = small[1], Classifier.from_pretrained(small[0])
-    heard = [item for item in classifier.embed([clips]) if item.piece]
+    heard = [item for item in classifier.embed_pieces([clips]) if item.piece]
     embeddings = np.array([item.embedding for item in heard])
     speakers = [item.recording.name.split("/")[-2] for item in heard]
     plain = probabilities_of(classifier(clips))

@@ -12,6 +12,7 @@ from data_prep.errors import UserError
 from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
+    embed,
     export,
     predict,
     publish,
@@ -26,6 +27,7 @@ from xser_brain.training import launch, stopping
 COMMANDS = {
     "recipes": recipes,
     "predict": predict,
+    "embed": embed,
     "export": export,
     "publish": publish,
     "serve": serve,

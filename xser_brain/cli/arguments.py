@@ -77,6 +77,41 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_recordings(parser: argparse.ArgumentParser) -> None:
+    """Recordings, how long ones are cut, and how much is worked on at once."""
+    parser.add_argument(
+        "paths", nargs="+", metavar="PATH", help="audio files, or folders of them"
+    )
+    for name, default, text in (
+        ("window", 6.0, "seconds of a window of long recordings"),
+        ("overlap", 0.5, "share of a window that the next one covers too"),
+        ("batch_seconds", 60.0, "seconds of audio that the encoder takes at once"),
+    ):
+        text += "; default: %(default)s"
+        parser.add_argument(f"--{name}", type=float, default=default, help=text)
+    parser.add_argument(
+        "--noprogressbar", action="store_true", help="show no progress bar"
+    )
+
+
+def recordings(args: argparse.Namespace) -> list[str]:
+    """The files and folders that are asked for; UserError if one is not there."""
+    for path in args.paths:
+        if not os.path.exists(path):
+            raise UserError(f"no file or folder {path}")
+    return args.paths
+
+
+def windows(args: argparse.Namespace) -> dict:
+    """How they are cut and taken, for ``load``."""
+    from xser_brain.inference.recordings import Windows
+
+    return {
+        "windows": Windows(args.window, args.overlap),
+        "batch_seconds": args.batch_seconds,
+    }
+
+
 def add_threshold(parser: argparse.ArgumentParser) -> None:
     """When to be unsure."""
     parser.add_argument(

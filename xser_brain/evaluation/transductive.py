@@ -86,7 +86,7 @@ def score_run(
     rows = [r for r in manifest.read(manifests / f"{target}.csv") if r.has_audio]
     paths = {str(inside(Path(root), row.path(root))): row for row in rows}
     classifier = Classifier.from_pretrained(folder / "model", **options)
-    embedded = list(classifier.embed([*paths], progress=progress))
+    embedded = list(classifier.embed_pieces([*paths], progress=progress))
     written = {
         "schema": SCHEMA,
         "target": target,

@@ -31,7 +31,7 @@ from xser_brain.inference.recordings import (
     resampled,
 )
 from xser_brain.inference.recordings import load as decode
-from xser_brain.inference.results import UNSURE, ZERO_SHOT, Result
+from xser_brain.inference.results import UNSURE, ZERO_SHOT, Embedding, Result
 from xser_brain.inference.sources import find_model
 
 PRECISIONS = ("fp32", "bf16")
@@ -221,13 +221,9 @@ class Classifier:
         UserError
             If it is not a recording. ``Result.error`` says what cannot be decoded.
         """
-        path = isinstance(source, str | os.PathLike)
-        if (path and not os.path.isdir(source)) or isinstance(
-            source, np.ndarray | torch.Tensor
-        ):
-            recording = as_recording(source, sample_rate)
-            return next(self.classify([recording], **options))
-        return self.classify([source] if path else source, **options)
+        sources, single = _sources(source, sample_rate)
+        results = self.classify(sources, **options)
+        return next(results) if single else results
 
     def classify(
         self,
@@ -270,10 +266,41 @@ class Classifier:
             ``OutOfTime``, if the time is over.
         """
         normalisation.require(self.model, normalise)
-        items = self.embed(sources, timeline, progress, seconds)
+        items = self.embed_pieces(sources, timeline, progress, seconds)
         return self.classify_embedded(items, normalise, speakers)
 
     def embed(
+        self, source: object, sample_rate: int | None = None, **options
+    ) -> Embedding | Iterator[Embedding]:
+        """Embed one recording, or many: what the emotions are told by.
+
+        Arguments
+        ---------
+        source, sample_rate
+            As when it is called.
+        **options
+            See ``embed_pieces``.
+
+        Returns
+        -------
+        Embedding, or iterator of Embedding
+            An iterator, in the order of the recordings, unless a single one is given.
+
+        Raises
+        ------
+        UserError
+            If it is not a recording. ``Embedding.error`` says what cannot be decoded.
+
+        Example
+        -------
+        >>> classifier.embed("clip.wav").vector.shape  # doctest: +SKIP
+        (192,)
+        """
+        sources, single = _sources(source, sample_rate)
+        found = map(_embedding, _by_recording(self.embed_pieces(sources, **options)))
+        return next(found) if single else found
+
+    def embed_pieces(
         self,
         sources: Iterable,
         timeline: bool = False,
@@ -295,7 +322,7 @@ class Classifier:
         count = progress and isinstance(sources, Sequence)
         total = sum(1 for _ in _recordings(sources)) if count else None
         with tqdm(
-            desc="emotions", total=total, unit="file", disable=not progress,
+            desc="recordings", total=total, unit="file", disable=not progress,
             file=sys.stderr,
         ) as bar:  # fmt: skip
             deadline = Deadline(seconds)
@@ -315,7 +342,7 @@ class Classifier:
         Arguments
         ---------
         items : iterable of Embedded
-            From ``embed``.
+            From ``embed_pieces``.
         normalise, speakers
             See ``classify``.
 
@@ -328,8 +355,8 @@ class Classifier:
             normalisation.require(self.model, normalise)
             items = self._normalised(list(items), normalise, speakers)
             protocol = normalisation.PROTOCOLS[normalise]
-        for _, own in itertools.groupby(items, key=lambda item: item.number):
-            yield self._result(list(own), protocol)
+        for own in _by_recording(items):
+            yield self._result(own, protocol)
 
     def stream(self, blocks: Iterable, sample_rate: int) -> Iterator[Result]:
         """Classify a stream while it comes in, window by window.
@@ -504,6 +531,40 @@ class Classifier:
             protocol=protocol,
             model=self.name,
         )
+
+
+def _sources(source: object, sample_rate: int | None) -> tuple[Iterable, bool]:
+    """What a caller gives as many recordings, and whether it is a single one."""
+    path = isinstance(source, str | os.PathLike)
+    array = isinstance(source, np.ndarray | torch.Tensor)
+    if array or (path and not os.path.isdir(source)):
+        return [as_recording(source, sample_rate)], True
+    return [source] if path else source, False
+
+
+def _by_recording(items: Iterable[Embedded]) -> Iterator[list[Embedded]]:
+    """The items of each recording."""
+    for _, own in itertools.groupby(items, key=lambda item: item.number):
+        yield list(own)
+
+
+def _embedding(items: list[Embedded]) -> Embedding:
+    """The embedding of one recording, from all of its pieces."""
+    name, error = items[0].recording.name, items[-1].error
+    if error:
+        return Embedding(name, 0.0, 0.0, error=error)
+    pieces = [
+        (item.piece, Embedding(name, item.piece.start, item.piece.end, item.embedding))
+        for item in items
+        if item.piece
+    ]
+    whole = [found.vector for piece, found in pieces if piece.whole]
+    vector = whole[0] if whole else np.mean([e.vector for _, e in pieces], axis=0)
+    timeline = tuple(found for piece, found in pieces if piece.window)
+    end = max(piece.end for piece, _ in pieces)
+    if not np.isfinite(vector).all():
+        return Embedding(name, 0.0, 0.0, error="the model gives no numbers for it")
+    return Embedding(name, 0.0, end, vector, timeline)
 
 
 def _recordings(sources: Iterable) -> Iterator[Recording]:
