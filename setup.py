@@ -17,7 +17,6 @@ EXTRAS = {
     "parquet": ["pyarrow>=17.0"],
     "serve": ["espeakng-loader>=0.2.4", "gradio>=6.0"],
     "umap": ["umap-learn>=0.5"],
-    "video": ["av>=14.0"],
 }
 EXTRAS["dev"] = [
     *(
@@ -106,6 +105,7 @@ setup(
     },
     python_requires=">=3.10",
     install_requires=[
+        "av>=14.0",
         "huggingface_hub>=1.3",
         "hyperpyyaml>=1.2.3",
         "jinja2>=3.1",

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 
@@ -321,6 +322,15 @@ def recordings(folder: Path) -> dict[str, bytes]:
     samples = noise(1.0, 1, 22050)
     for name in ("a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au", "a.w64"):
         soundfile.write(folder / name, samples, 22050)
+    for name, codec in (("a.m4a", "aac"), ("a.webm", "libopus"), ("a.amr", "amr_nb")):
+        with av.open(str(folder / name), "w") as container:
+            rate = 8000 if name == "a.amr" else 48000
+            track = container.add_stream(codec, rate=rate, layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                noise(1.0, 1, rate)[None], "fltp", "mono"
+            )
+            frame.rate, frame.pts = rate, 0
+            container.mux([*track.encode(frame), *track.encode(None)])
     return files_below(folder)
 
 

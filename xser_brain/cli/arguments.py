@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.outside import Printable
+from xser_brain.cli.lists import read_list
 
 if TYPE_CHECKING:
     from xser_brain.inference import Classifier
@@ -79,8 +80,20 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
 
 def add_recordings(parser: argparse.ArgumentParser) -> None:
     """Recordings, how long ones are cut, and how much is worked on at once."""
+    paths = parser.add_argument(
+        "paths",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="recordings, videos too, or folders of them",
+    )
+    # Not by "*", of which argparse takes none as soon as an option stands before them.
+    paths.required = False
     parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="audio files, or folders of them"
+        "--list",
+        metavar="FILE",
+        help="recordings that a file names, by a column path of a CSV or one path a "
+        "line, relative to its folder; - reads standard input",
     )
     for name, default, text in (
         ("window", 6.0, "seconds of a window of long recordings"),
@@ -95,11 +108,18 @@ def add_recordings(parser: argparse.ArgumentParser) -> None:
 
 
 def recordings(args: argparse.Namespace) -> list[str]:
-    """The files and folders that are asked for; UserError if one is not there."""
+    """The files and folders that are asked for.
+
+    UserError if one is not there; what a list names is told apart, as any recording
+    that cannot be read.
+    """
     for path in args.paths:
         if not os.path.exists(path):
             raise UserError(f"no file or folder {path}")
-    return args.paths
+    listed = read_list(args.list) if args.list else []
+    if not args.paths and not args.list:
+        raise UserError("no recordings: name files or folders, or pass --list=FILE")
+    return args.paths + listed
 
 
 def windows(args: argparse.Namespace) -> dict:

@@ -51,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
             print(text, file=sys.stderr)
         else:
             found += item.timeline or [item]
+    if not done:
+        raise UserError(f"no recordings in {', '.join(sources)}")
     if not found:
         raise UserError(f"no recording of {done} could be embedded: nothing is written")
     columns = {

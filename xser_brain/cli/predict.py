@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             return 0
     if not done:
-        raise UserError(f"no audio files in {', '.join(args.paths)}")
+        raise UserError(f"no recordings in {', '.join(sources)}")
     where = f", written to {args.output}" if args.output else ""
     print(f"{done - failed} of {done} recordings classified{where}", file=sys.stderr)
     return int(failed > 0)

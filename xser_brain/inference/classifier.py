@@ -14,8 +14,9 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from data_prep.audio import AudioError
+from data_prep.audio import DAY, AudioError
 from data_prep.errors import UserError
+from data_prep.ffmpeg import FFmpeg
 from xser_brain.features.cache import read_ahead
 from xser_brain.inference import normalise as normalisation
 from xser_brain.inference.loading import load
@@ -233,6 +234,7 @@ class Classifier:
         speakers: Callable[[str], str] | None = None,
         progress: bool = False,
         seconds: float = math.inf,
+        longest: float = DAY,
     ) -> Iterator[Result]:
         """Classify recordings one after the other, in constant memory.
 
@@ -253,6 +255,8 @@ class Classifier:
             Whether to show a bar, on stderr.
         seconds : float
             Most time that all of it may take; looked at before each batch.
+        longest : float
+            Seconds that a recording may last.
 
         Returns
         -------
@@ -266,7 +270,7 @@ class Classifier:
             ``OutOfTime``, if the time is over.
         """
         normalisation.require(self.model, normalise)
-        items = self.embed_pieces(sources, timeline, progress, seconds)
+        items = self.embed_pieces(sources, timeline, progress, seconds, longest)
         return self.classify_embedded(items, normalise, speakers)
 
     def embed(
@@ -306,12 +310,13 @@ class Classifier:
         timeline: bool = False,
         progress: bool = False,
         seconds: float = math.inf,
+        longest: float = DAY,
     ) -> Iterator[Embedded]:
         """The first half of ``classify``: from recordings to embeddings.
 
         Arguments
         ---------
-        sources, timeline, progress, seconds
+        sources, timeline, progress, seconds, longest
             See ``classify``.
 
         Yields
@@ -319,14 +324,24 @@ class Classifier:
         Embedded
             For ``classify_embedded``.
         """
-        count = progress and isinstance(sources, Sequence)
-        total = sum(1 for _ in _recordings(sources)) if count else None
-        with tqdm(
-            desc="recordings", total=total, unit="file", disable=not progress,
-            file=sys.stderr,
-        ) as bar:  # fmt: skip
+        found: Iterable = _found(sources)
+        total = None
+        if progress and isinstance(sources, Sequence):
+            found = list(found)
+            total = len(found)
+        with (
+            tqdm(
+                desc="recordings",
+                total=total,
+                unit="file",
+                disable=not progress,
+                file=sys.stderr,
+            ) as bar,
+            FFmpeg(seconds) as ffmpeg,
+        ):
             deadline = Deadline(seconds)
-            read = self._read(_recordings(sources), timeline, deadline)
+            recordings = map(as_recording, found)
+            read = self._read(recordings, timeline, deadline, ffmpeg, longest)
             for item in self._embedded(read, deadline):
                 yield item
                 bar.update(item.piece is None)
@@ -393,13 +408,18 @@ class Classifier:
             raise UserError(f"the stream {error}") from error
 
     def _read(
-        self, recordings: Iterable[Recording], timeline: bool, deadline: "Deadline"
+        self,
+        recordings: Iterable[Recording],
+        timeline: bool,
+        deadline: "Deadline",
+        ffmpeg: FFmpeg,
+        longest: float,
     ) -> Iterator[Embedded]:
         """Pieces of recordings; each recording ends with an item without a piece."""
 
         def attempt(numbered: tuple[int, Recording]) -> np.ndarray | AudioError | None:
             try:
-                return decode(numbered[1])
+                return decode(numbered[1], ffmpeg, self.windows.above, longest)
             except AudioError as error:
                 return error
 
@@ -409,7 +429,9 @@ class Classifier:
             try:
                 if isinstance(samples, AudioError):
                     raise samples
-                for piece in pieces(recording, samples, self.windows, timeline):
+                for piece in pieces(
+                    recording, samples, self.windows, timeline, ffmpeg, longest
+                ):
                     deadline.require()
                     yield Embedded(number, recording, piece)
             except AudioError as error:
@@ -567,10 +589,10 @@ def _embedding(items: list[Embedded]) -> Embedding:
     return Embedding(name, 0.0, end, vector, timeline)
 
 
-def _recordings(sources: Iterable) -> Iterator[Recording]:
-    """One recording per file, also of those in folders."""
+def _found(sources: Iterable) -> Iterator:
+    """What is given, with the files of folders in place of these."""
     for source in sources:
         if isinstance(source, str | os.PathLike):
-            yield from map(Recording, find_audio([source]))
+            yield from find_audio([source])
         else:
-            yield source if isinstance(source, Recording) else as_recording(source)
+            yield source
