@@ -309,6 +309,16 @@ def test_a_list_and_files(folder, xser, tmp_path):
         assert list(arrays["path"]) == [str(folder / "d.m4a"), str(folder / "a.wav")]
 
 
+def test_a_line_that_is_no_csv_is_a_path(folder, xser):
+    (folder / "list.txt").write_bytes(b"a\rb.wav\na.wav\n")
+    code, out, _ = xser("predict", f"--list={folder}/list.txt", "--format=json")
+    assert code == 1
+    assert [json.loads(line)["error"] == "" for line in out.splitlines()] == [
+        False,
+        True,
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

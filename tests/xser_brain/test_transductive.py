@@ -175,6 +175,12 @@ def test_a_run_is_scored_beside_its_zero_shot_figures(run, standins):
             assert low <= figures[part]["uar"] <= high
 
 
+def test_the_corpora_may_be_named_from_the_current_folder(run, standins, monkeypatch):
+    monkeypatch.chdir(standins.parent)
+    written = score_run(run, ("corpus",), standins.name, device="cpu")
+    assert written["protocols"][CORPUS]["target_test"]["n"] > 0
+
+
 def test_the_gain_is_paired():
     """As when utterances are drawn anew, each with both of its predictions."""
     rng = np.random.default_rng(1)

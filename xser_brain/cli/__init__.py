@@ -13,6 +13,7 @@ from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
     embed,
+    evaluate,
     export,
     predict,
     publish,
@@ -28,6 +29,7 @@ COMMANDS = {
     "recipes": recipes,
     "predict": predict,
     "embed": embed,
+    "evaluate": evaluate,
     "export": export,
     "publish": publish,
     "serve": serve,

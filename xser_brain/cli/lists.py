@@ -44,10 +44,17 @@ def read_list(source: str) -> list[str]:
     if "\0" in text:
         raise UserError(f"{where} is no text in UTF-8: {MEND}")
     lines = [line.rstrip("\r") for line in text.split("\n")]
-    if "path" in next(csv.reader(lines[:1]), []):
+    if "path" in _fields(lines[0]):
         rows = parse_csv(data, where, ("path",), NOT_UTF8, MEND)
         lines = [row["path"] for row in rows]
     paths = [os.path.join(folder, line) for line in lines if line.strip()]
     if not paths:
         raise UserError(f"{where} names no recording: {MEND}")
     return paths
+
+
+def _fields(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:  # as of a path with a line break of old Macs
+        return []
