@@ -14,10 +14,10 @@ EXTRAS = {
     "download": ["pooch>=1.8", "requests>=2.32.2"],
     "exchange": ["audformat>=1.4", "datasets>=3.0", "lhotse>=1.28"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.18", "onnxscript>=0.6"],
+    "parquet": ["pyarrow>=17.0"],
     "serve": ["espeakng-loader>=0.2.4", "gradio>=6.0"],
     "tensorboard": ["tensorboard>=2.18"],
     "umap": ["umap-learn>=0.5"],
-    "video": ["av>=14.0"],
     "wandb": ["wandb>=0.19"],
 }
 EXTRAS["dev"] = [
@@ -108,6 +108,7 @@ setup(
     },
     python_requires=">=3.10",
     install_requires=[
+        "av>=14.0",
         "huggingface_hub>=1.3",
         "hyperpyyaml>=1.2.3",
         "jinja2>=3.1",

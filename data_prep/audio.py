@@ -1,7 +1,8 @@
 """Audio files: what their headers say, whether they decode, and 16 kHz mono samples.
 
 Every recording comes in through ``opened``, whoever asks: preparation, training,
-classification or the page. It holds to one set of limits, and takes no header's word for
+classification or the page; what libsndfile does not read goes on to ``data_prep.ffmpeg``,
+under the same limits. It holds to one set of limits, and takes no header's word for
 a length that the file does not have.
 """
 
@@ -152,15 +153,33 @@ def _examine(file: int) -> None:
     os.lseek(file, 0, os.SEEK_SET)
 
 
-def _header(stream: Stream, longest: float) -> Header:
-    """What the header says, if it may be; the length is counted if that cannot be."""
-    rate, channels, frames = stream.samplerate, stream.channels, stream.frames
+def require_limits(rate: int, channels: int) -> None:
+    """Refuse what is beyond the limits of every recording.
+
+    Arguments
+    ---------
+    rate : int
+        Hz.
+    channels : int
+        How many.
+
+    Raises
+    ------
+    AudioError
+        If it is.
+    """
     if not RATES[0] <= rate <= RATES[1]:
         raise AudioError(
             f"no speech in it: {rate} samples a second, not {RATES[0]} to {RATES[1]:,}"
         )
     if channels > CHANNELS:
         raise AudioError(f"{channels} channels, and at most {CHANNELS} are read")
+
+
+def _header(stream: Stream, longest: float) -> Header:
+    """What the header says, if it may be; the length is counted if that cannot be."""
+    rate, channels, frames = stream.samplerate, stream.channels, stream.frames
+    require_limits(rate, channels)
     if frames > DAY * rate:  # unknown, or nonsense
         frames, most = 0, min(longest * rate, COUNTED / channels)
         for block in blocks(stream):

@@ -1,8 +1,7 @@
 """Videos, long recordings and odd formats, made into 16 kHz mono .wav files once.
 
 A corpus names the source of an utterance's audio in ``Utterance.media``. What libsndfile
-reads is cut by it; everything else is decoded by FFmpeg, which PyAV brings along, an
-extra: ``pip install "xser-brain[video]"``.
+reads is cut by it; everything else is decoded by FFmpeg, which PyAV brings along.
 """
 
 import contextlib
@@ -18,10 +17,8 @@ from data_prep import audio
 from data_prep.audio import SAMPLE_RATE, AudioError, Header, Stream
 from data_prep.corpus import Utterance
 from data_prep.errors import UserError
-from data_prep.ffmpeg import Decoded, FFmpeg
+from data_prep.ffmpeg import WHOLE, Decoded, FFmpeg
 
-# Less than this share of what a container or a label file promises is a broken clip.
-WHOLE = 0.9
 Cut = Callable[[Utterance], np.ndarray]
 
 
@@ -152,9 +149,11 @@ def _from_stream(stream: Stream, header: Header, item: Utterance) -> np.ndarray:
 
 def _from_container(sound: Decoded) -> Cut:
     samples, seconds = sound.samples, len(sound.samples) / SAMPLE_RATE
-    if not len(samples) or seconds < WHOLE * sound.promised:
-        cause = f" ({sound.lost})" if sound.lost else ""
-        raise AudioError(f"only {seconds:.2f} of {sound.promised:.2f} s decode{cause}")
+    if sound.more:
+        raise AudioError(
+            f"over {seconds:.0f} s long, more than is decoded at once: cut it"
+        )
+    sound.require_whole()
 
     def cut(item: Utterance) -> np.ndarray:
         times = _span(item.start, item.stop, sound.offset + seconds)

@@ -402,10 +402,42 @@ def read_csv(
     data_prep.errors.UserError: ... line 1: the column split is missing: get it anew
     """
     data = read_bytes(path, what, largest, mend)
+    return parse_csv(data, f"{path}, {what},", columns, errors, mend, delimiters)
+
+
+def parse_csv(
+    data: bytes,
+    where: str,
+    columns: Collection[str],
+    errors: str = "strict",
+    mend: str = ANEW,
+    delimiters: str = ",",
+) -> list[dict[str, str]]:
+    """Understand CSV with a header; all else as for ``read_csv``.
+
+    Arguments
+    ---------
+    data : bytes
+        The CSV.
+    where : str
+        What it is, to begin the message with.
+    columns, errors, mend, delimiters
+        As for ``read_csv``.
+
+    Returns
+    -------
+    list of dict
+        A row each, with a text for every column.
+
+    Raises
+    ------
+    UserError
+        As ``read_csv``.
+    """
     try:
         text = data.decode("utf-8-sig", errors)
     except ValueError as error:
-        raise UserError(f"{path}, {what}, is no text in UTF-8: {mend}") from error
+        raise UserError(f"{where} is no text in UTF-8: {mend}") from error
     readers = [
         csv.reader(io.StringIO(text, newline=""), delimiter=mark) for mark in delimiters
     ]
@@ -418,7 +450,7 @@ def read_csv(
         return list(_rows(reader, columns))
     except (csv.Error, ValueError) as error:
         line = max(1, reader.line_num)
-        raise UserError(f"{path}, {what}, line {line}: {error}: {mend}") from error
+        raise UserError(f"{where} line {line}: {error}: {mend}") from error
 
 
 def _rows(reader: Iterator, columns: Collection[str]) -> Iterator[dict[str, str]]:

@@ -27,7 +27,7 @@ _HOMES = {
     ),
     "xser_brain.data.sampling": ("Batches", "HierarchicalBatches", "RandomBatches"),
     "xser_brain.encoders": ("Encoder",),
-    "xser_brain.inference": ("Classifier", "Result"),
+    "xser_brain.inference": ("Classifier", "Embedding", "Result"),
     "xser_brain.objectives": (
         "Adversary",
         "Coral",

@@ -13,13 +13,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tqdm import tqdm
-
 from data_prep import outside
 from data_prep.errors import UserError
 from data_prep.exchange import require
 from data_prep.exchange.plain_tables import PARTS
 from data_prep.manifest import write_atomic
+from data_prep.progress import bar
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +129,7 @@ class Unpacked:
         records = (record for part in self.parts for record in _records(part))
         pairs = zip(self.places, records, strict=True)
         title = f"{self.folder.name}, unpacking"
-        for place, record in tqdm(pairs, title, len(self.places), leave=False):
+        for place, record in bar(pairs, title, len(self.places)):
             if not place:
                 continue
             path = outside.inside(self.folder, place)

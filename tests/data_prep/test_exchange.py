@@ -599,7 +599,7 @@ def lhotse_manifests(folder, source, **changes):
 
 @pytest.mark.parametrize("name", ["a.m3u8", "a.mp4", "a.mkv"])
 def test_a_playlist_brings_no_other_recording(tmp_path, tone, name):
-    pytest.importorskip("av", reason="PyAV is not installed (the extra `video`)")
+    pytest.importorskip("av", reason="PyAV is not installed")
     private = tone(tmp_path / "private/secret.mp3")
     folder = lhotse_manifests(tmp_path / "talk", name)
     lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:9", "#EXTINF:0.5,", str(private)]

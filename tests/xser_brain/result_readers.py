@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import soundfile
 
@@ -18,10 +19,12 @@ from data_prep.manifest import EMOTIONS
 from tests.fuzz import Reader
 from tests.xser_brain.models import exported, noise
 from xser_brain import artefacts
+from xser_brain.cli.lists import read_list
 from xser_brain.cli.predict import _speakers
 from xser_brain.data.sampling import RandomBatches
 from xser_brain.encoders.weights import check_encoder
 from xser_brain.evaluation import embeddings, transductive
+from xser_brain.evaluation.material import of_table
 from xser_brain.evaluation.summary import summarise
 from xser_brain.features import store
 from xser_brain.grids import cluster, grid
@@ -321,6 +324,15 @@ def recordings(folder: Path) -> dict[str, bytes]:
     samples = noise(1.0, 1, 22050)
     for name in ("a.wav", "a.flac", "a.ogg", "a.mp3", "a.aiff", "a.au", "a.w64"):
         soundfile.write(folder / name, samples, 22050)
+    for name, codec in (("a.m4a", "aac"), ("a.webm", "libopus"), ("a.amr", "amr_nb")):
+        with av.open(str(folder / name), "w") as container:
+            rate = 8000 if name == "a.amr" else 48000
+            track = container.add_stream(codec, rate=rate, layout="mono")
+            frame = av.AudioFrame.from_ndarray(
+                noise(1.0, 1, rate)[None], "fltp", "mono"
+            )
+            frame.rate, frame.pts = rate, 0
+            container.mux([*track.encode(frame), *track.encode(None)])
     return files_below(folder)
 
 
@@ -431,6 +443,19 @@ READERS = [
         "speakers of predict",
         one("s.csv", "path,speaker\r\na.wav,anna\r\nb.wav,bob\r\n"),
         lambda path: _speakers(str(path))("a.wav"),
+    ),
+    Reader(
+        "list of recordings",
+        lambda folder: {
+            **one("l.txt", "a.wav\r\nb/c.m4a\n")(folder),
+            **one("l.csv", '\ufeffemotion,path\nsad,"a,b.wav"\n')(folder),
+        },
+        lambda path: read_list(str(path)),
+    ),
+    Reader(
+        "labelled table",
+        one("t.csv", "path,emotion,speaker,sex\nt.csv,sad,anna,f\nb.wav,Happy,,\n"),
+        lambda path: of_table(path).labelled(("happy", "sad")),
     ),
     Reader(
         "passwords of the page",

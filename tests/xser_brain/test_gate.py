@@ -392,9 +392,10 @@ def test_no_url_is_fetched(server):
 
 @pytest.mark.slow
 def test_the_component_fetches_nothing_by_itself(server):
-    recording = page.without_urls(page.gradio.Audio(render=False))
-    with pytest.raises(ValueError, match="nothing is fetched"):
-        recording.move_resource_to_block_cache("https://huggingface.co/a.wav")
+    for kind in (page.gradio.Audio, page.gradio.UploadButton):
+        recording = page.without_urls(kind(render=False))
+        with pytest.raises(ValueError, match="nothing is fetched"):
+            recording.move_resource_to_block_cache("https://huggingface.co/a.wav")
 
 
 @pytest.mark.slow
@@ -455,7 +456,7 @@ def test_who_waits_is_told_the_place(model, chromium, tmp_path):
         for tab in tabs:
             tab.goto(running.url)
             tab.get_by_text(page.BLANK).wait_for()
-            tab.set_input_files("input[type=file]", str(tmp_path / "a.flac"))
+            tab.set_input_files("#recording input[type=file]", str(tmp_path / "a.flac"))
             tab.get_by_text("Listening").wait_for()
             time.sleep(1)
         tabs[1].get_by_text("queue: 1/").wait_for()

@@ -544,7 +544,7 @@ def test_output_appears_when_it_is_whole(predict, clips, tmp_path, monkeypatch):
             [".", "--normalise=speaker", "--speakers=no.csv"],
             "a table of speakers, cannot be read",
         ),
-        (["."], "no audio files in ."),
+        (["."], "no recordings in ."),
     ],
 )
 def test_mistakes_are_named(predict, args, said, tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from xser_brain.cli import main
 from xser_brain.inference import Classifier, Result
 from xser_brain.serve import uploads
 from xser_brain.serve.limits import Limits
+from xser_brain.serve.quota import Quota
 from xser_brain.serve.uploads import Uploads
 
 pytest.importorskip("gradio", reason="Gradio is not installed (the extra `serve`)")
@@ -156,6 +157,54 @@ def test_names_are_no_html(kept, classifier):
     text = page.Page(classifier, Limits(), kept, {}).accept(str(sent))[0]
     assert "&lt;img" in text
     assert "<img" not in text
+
+
+def test_recordings_of_phones(kept, classifier, video):
+    shown = page.Page(classifier, Limits(seconds=5), kept, {})
+    for name in ("a.m4a", "a.webm", "a.mp4", "a.amr"):
+        options = {"rate": 8000, "layout": "mono"} if name == "a.amr" else {}
+        sent = video(kept.folder / name, seconds=2.0, **options)
+        text, *_, claimed = shown.accept(str(sent))
+        assert text == "Listening …", name
+        text, shares, _ = shown.answer(claimed)
+        assert text.startswith("## "), name
+        assert set(shares) == set(classifier.labels)
+        long = video(kept.folder / f"long{sent.suffix}", seconds=9.0, **options)
+        text, *_, claimed = shown.accept(str(long))
+        if claimed:  # as its header does not say how long it is
+            text, *_ = shown.answer(claimed)
+        assert re.search("over 5 s long|9.* s long, and at most 5 s", text), (
+            name,
+            text,
+        )
+
+
+def test_many_channels_of_videos_are_refused(kept, classifier, video):
+    shown = page.Page(classifier, Limits(), kept, {})
+    sent = video(kept.folder / "a.mp4", layout="5.1")
+    assert "6 channels of 48000 Hz" in shown.accept(str(sent))[0]
+
+
+def test_ffmpeg_is_asked_for_a_share_of_the_quota(kept, classifier, video):
+    """Each time costs a process, also where it is not audio."""
+    quota = Quota(2, 99, 99, 99)
+    shown = page.Page(classifier, Limits(), kept, {}, quota)
+    sent = kept.folder / "a.m4a"
+    sent.write_text("This is a text.\n" * 99)
+    texts = [shown.accept(str(sent))[0] for _ in range(3)]
+    assert ["not an audio file" in text for text in texts] == [True, True, False]
+    assert "at most 2 in 10 minutes" in texts[2]
+
+
+def test_a_video_that_is_opened_for_ever_is_given_up(
+    kept, classifier, video, monkeypatch
+):
+    shown = page.Page(classifier, Limits(), kept, {})
+    sent = video(kept.folder / "a.mp4")
+    monkeypatch.setattr(page, "OPENING", 0.0)
+    assert "takes over 0 s" in shown.accept(str(sent))[0]
+    shown._opening.acquire()
+    assert "too many at once" in shown.accept(str(sent))[0]
 
 
 def test_an_error_of_the_server_is_told_and_logged(
@@ -319,7 +368,7 @@ def percent(result: Result) -> dict[str, int]:
 
 
 def choose(tab, path: Path) -> None:
-    tab.set_input_files("input[type=file]", str(path))
+    tab.set_input_files("#recording input[type=file]", str(path))
 
 
 def same(shown: dict[str, int], expected: dict[str, int]) -> bool:
@@ -341,6 +390,24 @@ def test_upload(visit, classifier, tmp_path):
     assert tab.locator("#timeline img").count() == 0
     tab.get_by_label("Clear").click()
     tab.get_by_text(page.BLANK).wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["a.m4a", "a.opus", "a.webm", "a.mp4"])
+def test_upload_of_what_phones_and_browsers_record(
+    name, visit, classifier, video, tmp_path
+):
+    video(tmp_path / name, samples=noise(2.5, 1, 48000))
+    tab = visit()
+    if name in ("a.m4a", "a.opus"):
+        choose(tab, tmp_path / name)
+    else:  # to a browser these are videos
+        with tab.expect_file_chooser() as chooser:
+            tab.locator("#other").click()
+        chooser.value.set_files(tmp_path / name)
+    expected = classifier(tmp_path / name)
+    assert answer(tab) == expected.emotion
+    assert same(bars(tab), percent(expected))
 
 
 @pytest.mark.slow

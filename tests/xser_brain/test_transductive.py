@@ -62,7 +62,7 @@ def by_hand(model, embeddings, groups):
 
 def test_normalising_is_what_it_says(small, clips):
     model, classifier = small[1], Classifier.from_pretrained(small[0])
-    heard = [item for item in classifier.embed([clips]) if item.piece]
+    heard = [item for item in classifier.embed_pieces([clips]) if item.piece]
     embeddings = np.array([item.embedding for item in heard])
     speakers = [item.recording.name.split("/")[-2] for item in heard]
     plain = probabilities_of(classifier(clips))
@@ -173,6 +173,12 @@ def test_a_run_is_scored_beside_its_zero_shot_figures(run, standins):
             assert figures[part]["gain"]["uar"] == pytest.approx(expected - zero_shot)
             low, high = figures[part]["ci95"]["uar"]
             assert low <= figures[part]["uar"] <= high
+
+
+def test_the_corpora_may_be_named_from_the_current_folder(run, standins, monkeypatch):
+    monkeypatch.chdir(standins.parent)
+    written = score_run(run, ("corpus",), standins.name, device="cpu")
+    assert written["protocols"][CORPUS]["target_test"]["n"] > 0
 
 
 def test_the_gain_is_paired():

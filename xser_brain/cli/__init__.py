@@ -12,6 +12,8 @@ from data_prep.errors import UserError
 from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
+    embed,
+    evaluate,
     export,
     predict,
     publish,
@@ -26,6 +28,8 @@ from xser_brain.training import launch, stopping
 COMMANDS = {
     "recipes": recipes,
     "predict": predict,
+    "embed": embed,
+    "evaluate": evaluate,
     "export": export,
     "publish": publish,
     "serve": serve,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.outside import Printable
+from xser_brain.cli.lists import read_list
 
 if TYPE_CHECKING:
     from xser_brain.inference import Classifier
@@ -75,6 +76,60 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where the pretrained encoder lies, if not where it was in training",
     )
+
+
+def add_recordings(parser: argparse.ArgumentParser) -> None:
+    """Recordings, how long ones are cut, and how much is worked on at once."""
+    paths = parser.add_argument(
+        "paths",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="recordings, videos too, or folders of them",
+    )
+    # Not by "*", of which argparse takes none as soon as an option stands before them.
+    paths.required = False
+    parser.add_argument(
+        "--list",
+        metavar="FILE",
+        help="recordings that a file names, by a column path of a CSV or one path a "
+        "line, relative to its folder; - reads standard input",
+    )
+    for name, default, text in (
+        ("window", 6.0, "seconds of a window of long recordings"),
+        ("overlap", 0.5, "share of a window that the next one covers too"),
+        ("batch_seconds", 60.0, "seconds of audio that the encoder takes at once"),
+    ):
+        text += "; default: %(default)s"
+        parser.add_argument(f"--{name}", type=float, default=default, help=text)
+    parser.add_argument(
+        "--noprogressbar", action="store_true", help="show no progress bar"
+    )
+
+
+def recordings(args: argparse.Namespace) -> list[str]:
+    """The files and folders that are asked for.
+
+    UserError if one is not there; what a list names is told apart, as any recording
+    that cannot be read.
+    """
+    for path in args.paths:
+        if not os.path.exists(path):
+            raise UserError(f"no file or folder {path}")
+    listed = read_list(args.list) if args.list else []
+    if not args.paths and not args.list:
+        raise UserError("no recordings: name files or folders, or pass --list=FILE")
+    return args.paths + listed
+
+
+def windows(args: argparse.Namespace) -> dict:
+    """How they are cut and taken, for ``load``."""
+    from xser_brain.inference.recordings import Windows
+
+    return {
+        "windows": Windows(args.window, args.overlap),
+        "batch_seconds": args.batch_seconds,
+    }
 
 
 def add_threshold(parser: argparse.ArgumentParser) -> None:

@@ -12,7 +12,14 @@ from typing import TextIO
 from data_prep.errors import UserError
 from data_prep.manifest import NOT_UTF8
 from data_prep.outside import read_csv
-from xser_brain.cli.arguments import add_model_and_device, add_threshold, load
+from xser_brain.cli.arguments import (
+    add_model_and_device,
+    add_recordings,
+    add_threshold,
+    load,
+    recordings,
+    windows,
+)
 from xser_brain.cli.writers import WRITERS
 
 TEXT = "Label recordings with a trained model."
@@ -21,9 +28,7 @@ TEXT = "Label recordings with a trained model."
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``xser predict``."""
     add_model_and_device(parser)
-    parser.add_argument(
-        "paths", nargs="+", metavar="PATH", help="audio files, or folders of them"
-    )
+    add_recordings(parser)
     parser.add_argument(
         "--format",
         choices=sorted(WRITERS),
@@ -36,13 +41,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also the emotions of overlapping windows",
     )
-    for name, default, text in (
-        ("window", 6.0, "seconds of a window"),
-        ("overlap", 0.5, "share of a window that the next one covers too"),
-        ("batch_seconds", 60.0, "seconds of audio that the encoder takes at once"),
-    ):
-        text += "; default: %(default)s"
-        parser.add_argument(f"--{name}", type=float, default=default, help=text)
     add_threshold(parser)
     parser.add_argument(
         "--normalise",
@@ -57,29 +55,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "is the speaker, or a CSV file with the columns path and speaker; default: the "
         "folder a file lies in",
     )
-    parser.add_argument(
-        "--noprogressbar", action="store_true", help="show no progress bar"
-    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``xser predict``; 1 if some recordings could not be classified."""
-    from xser_brain.inference.recordings import Windows
-
-    for path in args.paths:
-        if not os.path.exists(path):
-            raise UserError(f"no file or folder {path}")
+    sources = recordings(args)
     if args.speakers and args.normalise != "speaker":
         raise UserError("--speakers is for --normalise=speaker: pass both or neither")
     speakers = _speakers(args.speakers) if args.speakers else None
-    classifier = load(
-        args,
-        threshold=args.threshold,
-        windows=Windows(args.window, args.overlap),
-        batch_seconds=args.batch_seconds,
-    )
+    classifier = load(args, threshold=args.threshold, **windows(args))
     results = classifier.classify(
-        args.paths, args.timeline, args.normalise, speakers, not args.noprogressbar
+        sources, args.timeline, args.normalise, speakers, not args.noprogressbar
     )
     done = failed = 0
     with _opened(args.output) as stream:
@@ -95,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
             return 0
     if not done:
-        raise UserError(f"no audio files in {', '.join(args.paths)}")
+        raise UserError(f"no recordings in {', '.join(sources)}")
     where = f", written to {args.output}" if args.output else ""
     print(f"{done - failed} of {done} recordings classified{where}", file=sys.stderr)
     return int(failed > 0)

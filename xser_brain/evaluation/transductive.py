@@ -77,16 +77,16 @@ def score_run(
     settings = _settings(folder)
     above = folder.resolve().parents[3]
     manifests = Path(settings.get("manifests") or above / "manifests")
-    root = data_root or settings.get("data_root") or above / "standins"
+    root = Path(data_root or settings.get("data_root") or above / "standins").absolute()
     sidecar = manifest.read_sidecar(manifests / f"{target}.csv")
     if sidecar["sha256"] != record["manifest_sha256"][target]:
         raise UserError(
             f"{manifests / target}.csv is not the manifest that {folder} was scored with"
         )
     rows = [r for r in manifest.read(manifests / f"{target}.csv") if r.has_audio]
-    paths = {str(inside(Path(root), row.path(root))): row for row in rows}
+    paths = {str(inside(root, row.path(root))): row for row in rows}
     classifier = Classifier.from_pretrained(folder / "model", **options)
-    embedded = list(classifier.embed([*paths], progress=progress))
+    embedded = list(classifier.embed_pieces([*paths], progress=progress))
     written = {
         "schema": SCHEMA,
         "target": target,

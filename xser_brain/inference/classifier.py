@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from data_prep.audio import AudioError
+from data_prep.audio import DAY, AudioError
 from data_prep.errors import UserError
+from data_prep.ffmpeg import FFmpeg
 from data_prep.progress import bar
 from xser_brain.features.cache import read_ahead
 from xser_brain.inference import normalise as normalisation
@@ -30,7 +31,7 @@ from xser_brain.inference.recordings import (
     resampled,
 )
 from xser_brain.inference.recordings import load as decode
-from xser_brain.inference.results import UNSURE, ZERO_SHOT, Result
+from xser_brain.inference.results import UNSURE, ZERO_SHOT, Embedding, Result
 from xser_brain.inference.sources import find_model
 
 PRECISIONS = ("fp32", "bf16")
@@ -220,13 +221,9 @@ class Classifier:
         UserError
             If it is not a recording. ``Result.error`` says what cannot be decoded.
         """
-        path = isinstance(source, str | os.PathLike)
-        if (path and not os.path.isdir(source)) or isinstance(
-            source, np.ndarray | torch.Tensor
-        ):
-            recording = as_recording(source, sample_rate)
-            return next(self.classify([recording], **options))
-        return self.classify([source] if path else source, **options)
+        sources, single = _sources(source, sample_rate)
+        results = self.classify(sources, **options)
+        return next(results) if single else results
 
     def classify(
         self,
@@ -236,6 +233,7 @@ class Classifier:
         speakers: Callable[[str], str] | None = None,
         progress: bool = False,
         seconds: float = math.inf,
+        longest: float = DAY,
     ) -> Iterator[Result]:
         """Classify recordings one after the other, in constant memory.
 
@@ -256,6 +254,8 @@ class Classifier:
             Whether to show a bar, on stderr.
         seconds : float
             Most time that all of it may take; looked at before each batch.
+        longest : float
+            Seconds that a recording may last.
 
         Returns
         -------
@@ -269,21 +269,53 @@ class Classifier:
             ``OutOfTime``, if the time is over.
         """
         normalisation.require(self.model, normalise)
-        items = self.embed(sources, timeline, progress, seconds)
+        items = self.embed_pieces(sources, timeline, progress, seconds, longest)
         return self.classify_embedded(items, normalise, speakers)
 
     def embed(
+        self, source: object, sample_rate: int | None = None, **options
+    ) -> Embedding | Iterator[Embedding]:
+        """Embed one recording, or many: what the emotions are told by.
+
+        Arguments
+        ---------
+        source, sample_rate
+            As when it is called.
+        **options
+            See ``embed_pieces``.
+
+        Returns
+        -------
+        Embedding, or iterator of Embedding
+            An iterator, in the order of the recordings, unless a single one is given.
+
+        Raises
+        ------
+        UserError
+            If it is not a recording. ``Embedding.error`` says what cannot be decoded.
+
+        Example
+        -------
+        >>> classifier.embed("clip.wav").vector.shape  # doctest: +SKIP
+        (192,)
+        """
+        sources, single = _sources(source, sample_rate)
+        found = map(_embedding, _by_recording(self.embed_pieces(sources, **options)))
+        return next(found) if single else found
+
+    def embed_pieces(
         self,
         sources: Iterable,
         timeline: bool = False,
         progress: bool = False,
         seconds: float = math.inf,
+        longest: float = DAY,
     ) -> Iterator[Embedded]:
         """The first half of ``classify``: from recordings to embeddings.
 
         Arguments
         ---------
-        sources, timeline, progress, seconds
+        sources, timeline, progress, seconds, longest
             See ``classify``.
 
         Yields
@@ -291,13 +323,20 @@ class Classifier:
         Embedded
             For ``classify_embedded``.
         """
-        count = progress and isinstance(sources, Sequence)
-        total = sum(1 for _ in _recordings(sources)) if count else None
-        with bar(
-            desc="emotions", total=total, unit="file", disable=not progress
-        ) as shown:
+        found: Iterable = _found(sources)
+        total = None
+        if progress and isinstance(sources, Sequence):
+            found = list(found)
+            total = len(found)
+        with (
+            bar(
+                desc="recordings", total=total, unit="file", disable=not progress
+            ) as shown,
+            FFmpeg(seconds) as ffmpeg,
+        ):
             deadline = Deadline(seconds)
-            read = self._read(_recordings(sources), timeline, deadline)
+            recordings = map(as_recording, found)
+            read = self._read(recordings, timeline, deadline, ffmpeg, longest)
             for item in self._embedded(read, deadline):
                 yield item
                 shown.update(item.piece is None)
@@ -313,7 +352,7 @@ class Classifier:
         Arguments
         ---------
         items : iterable of Embedded
-            From ``embed``.
+            From ``embed_pieces``.
         normalise, speakers
             See ``classify``.
 
@@ -326,8 +365,8 @@ class Classifier:
             normalisation.require(self.model, normalise)
             items = self._normalised(list(items), normalise, speakers)
             protocol = normalisation.PROTOCOLS[normalise]
-        for _, own in itertools.groupby(items, key=lambda item: item.number):
-            yield self._result(list(own), protocol)
+        for own in _by_recording(items):
+            yield self._result(own, protocol)
 
     def stream(self, blocks: Iterable, sample_rate: int) -> Iterator[Result]:
         """Classify a stream while it comes in, window by window.
@@ -364,13 +403,18 @@ class Classifier:
             raise UserError(f"the stream {error}") from error
 
     def _read(
-        self, recordings: Iterable[Recording], timeline: bool, deadline: "Deadline"
+        self,
+        recordings: Iterable[Recording],
+        timeline: bool,
+        deadline: "Deadline",
+        ffmpeg: FFmpeg,
+        longest: float,
     ) -> Iterator[Embedded]:
         """Pieces of recordings; each recording ends with an item without a piece."""
 
         def attempt(numbered: tuple[int, Recording]) -> np.ndarray | AudioError | None:
             try:
-                return decode(numbered[1])
+                return decode(numbered[1], ffmpeg, self.windows.above, longest)
             except AudioError as error:
                 return error
 
@@ -380,7 +424,9 @@ class Classifier:
             try:
                 if isinstance(samples, AudioError):
                     raise samples
-                for piece in pieces(recording, samples, self.windows, timeline):
+                for piece in pieces(
+                    recording, samples, self.windows, timeline, ffmpeg, longest
+                ):
                     deadline.require()
                     yield Embedded(number, recording, piece)
             except AudioError as error:
@@ -504,10 +550,44 @@ class Classifier:
         )
 
 
-def _recordings(sources: Iterable) -> Iterator[Recording]:
-    """One recording per file, also of those in folders."""
+def _sources(source: object, sample_rate: int | None) -> tuple[Iterable, bool]:
+    """What a caller gives as many recordings, and whether it is a single one."""
+    path = isinstance(source, str | os.PathLike)
+    array = isinstance(source, np.ndarray | torch.Tensor)
+    if array or (path and not os.path.isdir(source)):
+        return [as_recording(source, sample_rate)], True
+    return [source] if path else source, False
+
+
+def _by_recording(items: Iterable[Embedded]) -> Iterator[list[Embedded]]:
+    """The items of each recording."""
+    for _, own in itertools.groupby(items, key=lambda item: item.number):
+        yield list(own)
+
+
+def _embedding(items: list[Embedded]) -> Embedding:
+    """The embedding of one recording, from all of its pieces."""
+    name, error = items[0].recording.name, items[-1].error
+    if error:
+        return Embedding(name, 0.0, 0.0, error=error)
+    pieces = [
+        (item.piece, Embedding(name, item.piece.start, item.piece.end, item.embedding))
+        for item in items
+        if item.piece
+    ]
+    whole = [found.vector for piece, found in pieces if piece.whole]
+    vector = whole[0] if whole else np.mean([e.vector for _, e in pieces], axis=0)
+    timeline = tuple(found for piece, found in pieces if piece.window)
+    end = max(piece.end for piece, _ in pieces)
+    if not np.isfinite(vector).all():
+        return Embedding(name, 0.0, 0.0, error="the model gives no numbers for it")
+    return Embedding(name, 0.0, end, vector, timeline)
+
+
+def _found(sources: Iterable) -> Iterator:
+    """What is given, with the files of folders in place of these."""
     for source in sources:
         if isinstance(source, str | os.PathLike):
-            yield from map(Recording, find_audio([source]))
+            yield from find_audio([source])
         else:
-            yield source if isinstance(source, Recording) else as_recording(source)
+            yield source

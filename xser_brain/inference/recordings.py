@@ -4,8 +4,10 @@ What is longer than ``LONGEST`` is never held as a whole: it is read block by bl
 cut into overlapping windows.
 """
 
+import contextlib
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +18,22 @@ import torch
 from data_prep import audio
 from data_prep.audio import SAMPLE_RATE, AudioError
 from data_prep.errors import UserError
+from data_prep.ffmpeg import FFmpeg
 
+logger = logging.getLogger(__name__)
 LONGEST = 30.0  # seconds that are scored as one utterance, as Whisper's encoder takes
 BLOCK = 10  # seconds read at once of what is longer
 MOST_VALUES = 2**25  # samples times channels held at once
-# What libsndfile reads and speech is kept in.
+# What libsndfile reads and speech is kept in, then what FFmpeg does, videos too.
 EXTENSIONS = (
     ".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".rf64",
     ".snd", ".sph", ".w64", ".wav", ".wave",
+    ".3g2", ".3ga", ".3gp", ".aac", ".ac3", ".amr", ".ape", ".asf", ".avi", ".awb",
+    ".eac3", ".flv", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp4",
+    ".mpeg", ".mpg", ".mts", ".ogv", ".tta", ".voc", ".weba", ".webm", ".wma", ".wmv",
+    ".wv",
 )  # fmt: skip
+NAMED = 10  # files that are not taken
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,8 @@ class Windows:
         Length of a window.
     overlap : float
         Share of it that the next window covers too.
+    above : float
+        Seconds above which a recording is long.
 
     Raises
     ------
@@ -94,6 +105,7 @@ class Windows:
 
     seconds: float = 6.0
     overlap: float = 0.5
+    above: float = LONGEST
 
     def __post_init__(self):
         if not 0.1 <= self.seconds <= LONGEST or not 0 <= self.overlap <= 0.95:
@@ -132,7 +144,9 @@ class Windows:
 
 
 def find_audio(paths: Iterable[str | Path]) -> Iterator[str]:
-    """List files; folders are searched all through, by the endings of audio files.
+    """List files; folders are searched all through, by the endings of recordings.
+
+    What of a folder is not taken is counted and named in the log.
 
     Arguments
     ---------
@@ -153,11 +167,42 @@ def find_audio(paths: Iterable[str | Path]) -> Iterator[str]:
         if not os.path.isdir(path):
             yield str(path)
             continue
-        for folder, folders, names in os.walk(path):
-            folders[:] = sorted(name for name in folders if name[0] != ".")
+        left: list[str] = []
+        unread = []
+        for folder, folders, names in os.walk(path, onerror=unread.append):
+            inner, below = os.path.relpath(folder, path), []
+            for name in sorted(folders):
+                linked = os.path.islink(os.path.join(folder, name))
+                if name[0] == "." or linked:
+                    left.append(os.path.normpath(os.path.join(inner, name, "")) + "/")
+                else:
+                    below.append(name)
+            folders[:] = below
             for name in sorted(names):
                 if name[0] != "." and name.lower().endswith(EXTENSIONS):
                     yield os.path.join(folder, name)
+                else:
+                    left.append(os.path.normpath(os.path.join(inner, name)))
+        if left:
+            logger.warning("%s: %s", path, _not_taken(left))
+        for error in unread:
+            logger.warning("%s cannot be read: %s", error.filename, error.strerror)
+
+
+def _not_taken(names: Sequence[str]) -> str:
+    """How many files and folders are not taken, and which.
+
+    Example
+    -------
+    >>> _not_taken(["notes.txt", "old/"])
+    '2 not taken, being hidden, links to folders or no recordings by name: notes.txt, old/'
+    """
+    shown = ", ".join(names[:NAMED])
+    more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+    return (
+        f"{len(names):,} not taken, being hidden, links to folders or no recordings by "
+        f"name: {shown}{more}"
+    )
 
 
 def as_recording(item: object, sample_rate: int | None = None) -> Recording:
@@ -165,7 +210,7 @@ def as_recording(item: object, sample_rate: int | None = None) -> Recording:
 
     Arguments
     ---------
-    item : path, array, tensor, or (array, sample rate)
+    item : path, array, tensor, (array, sample rate) or Recording
         A file or samples. Integers are taken as PCM; of two axes the shorter is that
         of the channels.
     sample_rate : int, optional
@@ -186,6 +231,8 @@ def as_recording(item: object, sample_rate: int | None = None) -> Recording:
     array([[0. ],
            [0.5]], dtype=float32)
     """
+    if isinstance(item, Recording):
+        return item
     if isinstance(item, str | os.PathLike):
         return Recording(os.fspath(item))
     if isinstance(item, tuple) and len(item) == 2:
@@ -212,13 +259,24 @@ def as_recording(item: object, sample_rate: int | None = None) -> Recording:
     return Recording("array", samples.astype(np.float32), int(sample_rate))
 
 
-def load(recording: Recording) -> np.ndarray | None:
+def load(
+    recording: Recording,
+    ffmpeg: FFmpeg,
+    above: float = LONGEST,
+    longest: float = audio.DAY,
+) -> np.ndarray | None:
     """Decode a recording, unless it is a file too long to be held.
 
     Arguments
     ---------
     recording : Recording
         A file or samples.
+    ffmpeg : FFmpeg
+        For what libsndfile does not read.
+    above : float
+        Seconds; files that are longer are too long.
+    longest : float
+        Seconds that a file may be long.
 
     Returns
     -------
@@ -232,20 +290,48 @@ def load(recording: Recording) -> np.ndarray | None:
     """
     if recording.samples is not None:
         samples = audio.to_mono(recording.samples, recording.sample_rate)
-        if len(samples) < audio.SHORTEST * SAMPLE_RATE:
-            raise AudioError(
-                f"no speech in it: {len(samples) / SAMPLE_RATE:.3f} s long"
-            )
+        _require_speech(samples)
         return samples
-    header = audio.probe(recording.name, audio.DAY)
+    try:
+        header = audio.probe(recording.name, longest)
+    except audio.UnknownFormatError as error:
+        sound = _by_ffmpeg(ffmpeg, recording.name, above, error)
+        if sound.more:
+            return None
+        sound.require_whole()
+        samples = _as_float(sound.samples)
+        _require_speech(samples)
+        return samples
     values = header.duration * header.sample_rate * header.channels
-    if header.duration > LONGEST or values > MOST_VALUES:
+    if header.duration > above or values > MOST_VALUES:
         return None
     return audio.load(recording.name)
 
 
+def _by_ffmpeg(ffmpeg: FFmpeg, path: str, most: float, unknown: AudioError):
+    try:
+        return ffmpeg.decode(path, most)
+    except audio.UnknownFormatError:
+        raise unknown from None  # neither knows it, and that says more
+
+
+def _require_speech(samples: np.ndarray) -> None:
+    if len(samples) < audio.SHORTEST * SAMPLE_RATE:
+        raise AudioError(f"no speech in it: {len(samples) / SAMPLE_RATE:.3f} s long")
+
+
+def _as_float(samples: np.ndarray) -> np.ndarray:
+    """(samples,) int16 to float32, full scale to 1."""
+    return samples.astype(np.float32) / 32768
+
+
 def pieces(
-    recording: Recording, samples: np.ndarray | None, windows: Windows, timeline: bool
+    recording: Recording,
+    samples: np.ndarray | None,
+    windows: Windows,
+    timeline: bool,
+    ffmpeg: FFmpeg,
+    longest: float = audio.DAY,
 ) -> Iterator[Piece]:
     """What of a recording is to be scored: all of it, its windows, or both.
 
@@ -259,6 +345,8 @@ def pieces(
         How to cut it.
     timeline : bool
         Whether windows are wanted of short ones too.
+    ffmpeg, longest
+        As for ``load``.
 
     Yields
     ------
@@ -272,8 +360,10 @@ def pieces(
     """
     if samples is not None and not len(samples):
         raise AudioError("no speech in it: 0 s long")
-    short = samples is not None and len(samples) <= LONGEST * SAMPLE_RATE
-    blocks = _blocks(recording.name) if samples is None else [samples]
+    short = samples is not None and len(samples) <= windows.above * SAMPLE_RATE
+    blocks = [samples]
+    if samples is None:
+        blocks = _blocks(recording.name, ffmpeg, longest)
     found = False
     if short and np.ptp(samples) > 0:
         alone = timeline and len(samples) <= windows.seconds * SAMPLE_RATE
@@ -289,12 +379,17 @@ def pieces(
         raise AudioError("silent")
 
 
-def _blocks(path: str) -> Iterator[np.ndarray]:
+def _blocks(path: str, ffmpeg: FFmpeg, longest: float) -> Iterator[np.ndarray]:
     """A file as 16 kHz mono, block by block."""
-    with audio.opened(path, audio.DAY) as (stream, header):
-        size = min(header.sample_rate * BLOCK * header.channels, MOST_VALUES)
-        decoded = audio.blocks(stream, header.frames, size)
-        yield from resampled(decoded, header.sample_rate)
+    with contextlib.ExitStack() as stack:
+        try:
+            stream, header = stack.enter_context(audio.opened(path, longest))
+        except audio.UnknownFormatError:
+            yield from map(_as_float, ffmpeg.blocks(path, longest))
+        else:
+            size = min(header.sample_rate * BLOCK * header.channels, MOST_VALUES)
+            decoded = audio.blocks(stream, header.frames, size)
+            yield from resampled(decoded, header.sample_rate)
 
 
 def resampled(blocks: Iterable[np.ndarray], rate: int) -> Iterator[np.ndarray]:

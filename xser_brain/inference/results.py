@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 UNSURE = "unsure"
 ZERO_SHOT = "zero-shot"
 OPTIONAL = ("timeline", "error", "model")
@@ -52,3 +54,29 @@ class Result:
             for key in ("path", "timeline", "error", "protocol", "model"):
                 del part[key]
         return {k: v for k, v in values.items() if v or k not in OPTIONAL}
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """The embedding of a recording, or of a part of it.
+
+    Arguments
+    ---------
+    path : str
+        The file, or a name for samples that have none.
+    start, end : float
+        Seconds.
+    vector : (width,) float32 numpy.ndarray, optional
+        Of a recording of over 30 s the mean over its windows; None if there is an error.
+    timeline : tuple of Embedding
+        Overlapping windows of the recording, if asked for or if it is long.
+    error : str
+        Why there is no embedding; empty if there is one.
+    """
+
+    path: str
+    start: float
+    end: float
+    vector: np.ndarray | None = None
+    timeline: tuple["Embedding", ...] = ()
+    error: str = ""

@@ -268,7 +268,7 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
                     p, np.nan, effect, len(differences), "settings",
                 )
             )  # fmt: skip
-    return _corrected(found) + _corrected(over)
+    return corrected(found) + corrected(over)
 
 
 def _others(groups: Sequence[Group]) -> list[tuple[str, str]]:
@@ -289,11 +289,12 @@ def _p_over_seeds(first: Outcome, second: Outcome) -> float | None:
     return float(stats.ttest_ind(*uars, equal_var=False).pvalue)
 
 
-def _corrected(family: list[Claim]) -> list[Claim]:
-    corrected = holm([claim.p for claim in family]) if family else []
+def corrected(family: list[Claim]) -> list[Claim]:
+    """The same with ``p_holm``, as one family of tests."""
+    adjusted = holm([claim.p for claim in family]) if family else []
     return [
         replace(claim, p_holm=float(p))
-        for claim, p in zip(family, corrected, strict=True)
+        for claim, p in zip(family, adjusted, strict=True)
     ]
 
 
@@ -462,8 +463,13 @@ def _plus_minus(mean: float, spread: float | None) -> str:
     return f"{mean:.1f}" + ("" if spread is None else f" ± {spread:.1f}")
 
 
-def claims_table(tested: Sequence[Claim], title: str) -> Table:
-    """Pairs of systems, each with its difference, interval and tests."""
+def claims_table(
+    tested: Sequence[Claim], title: str, note: str = CLAIMS_NOTE, seeds: bool = True
+) -> Table:
+    """Pairs of systems, each with its difference, interval and tests.
+
+    ``seeds`` is whether there may be several.
+    """
     rows = []
     for claim in tested:
         interval = (
@@ -477,15 +483,15 @@ def claims_table(tested: Sequence[Claim], title: str) -> Table:
                 f"{claim.difference:+.1f}{interval}".replace("-", "−"),
                 _p_value(claim.p),
                 f"**{p}**" if claim.p_holm < LEVEL else p,
-                "" if claim.p_seeds is None else _p_value(claim.p_seeds),
+                *["" if claim.p_seeds is None else _p_value(claim.p_seeds)] * seeds,
                 "" if claim.effect is None else f"{claim.effect:.2f}".replace("-", "−"),
                 f"{claim.n} {claim.unit if claim.unit == 'settings' else 'utterances'}",
                 claim.unit,
             ]
         )
     header = ["claim", "setting", "UAR difference [95 % interval]", "p", "p (Holm)",
-              "p over seeds", "effect", "n", "exchanged"]  # fmt: skip
-    return Table(title, header, rows, [CLAIMS_NOTE])
+              *["p over seeds"] * seeds, "effect", "n", "exchanged"]  # fmt: skip
+    return Table(title, header, rows, [note])
 
 
 def _p_value(p: float) -> str:

@@ -3,13 +3,15 @@
 import html
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gradio
 
 from data_prep import audio
-from data_prep.audio import AudioError
+from data_prep.audio import AudioError, Header
+from data_prep.ffmpeg import FFmpeg
 from xser_brain.evaluation.summary import shown_interval
 from xser_brain.inference import Classifier, Result
 from xser_brain.inference.classifier import OutOfTime
@@ -25,13 +27,15 @@ from xser_brain.serve.uploads import Uploads
 logger = logging.getLogger(__name__)
 TITLE = "Speech emotion recognition"
 MOST_VALUES = 2 * 96000  # a second, of all channels
+OPENING = 10.0  # seconds that a recording may take to say what it is
 # Nothing is fetched from anywhere: Gradio's own themes load their fonts from the web.
 FONTS = {
     "font": ["system-ui", "sans-serif"],
     "font_mono": ["ui-monospace", "monospace"],
 }
 BLANK = (
-    "Record something, or choose a file (WAV, FLAC, MP3, Ogg): the answer comes here."
+    "Record something, or choose a file (WAV, FLAC, MP3, M4A, Ogg and most others): the "
+    "answer comes here."
 )
 CSS = """
 .answer h2 { margin: 0 }
@@ -41,19 +45,19 @@ footer { display: none !important }
 """
 
 
-def without_urls(component: gradio.Audio) -> gradio.Audio:
+def without_urls(component: gradio.components.Component) -> gradio.components.Component:
     """Have a component refuse URLs, which it would fetch.
 
     It is no class of its own: Gradio would write a file beside this one for it.
 
     Arguments
     ---------
-    component : gradio.Audio
+    component : gradio.components.Component
         Which takes files.
 
     Returns
     -------
-    gradio.Audio
+    gradio.components.Component
         The same.
     """
     move = component.move_resource_to_block_cache
@@ -103,6 +107,7 @@ class Page:
     ):
         self.classifier, self.limits, self.quota = classifier, limits, quota
         self.uploads, self.examples = uploads, examples
+        self._opening = threading.Lock()
 
     def build(self) -> gradio.Blocks:
         """Lay the page out.
@@ -124,6 +129,15 @@ class Page:
                             f"{_duration(limits.seconds)}; removed within a minute)",
                             buttons=[],
                             elem_id="recording",
+                        )
+                    )
+                    # The field above takes no video, whoever accepts them.
+                    other = without_urls(
+                        gradio.UploadButton(
+                            "A video, or any other file",
+                            type="filepath",
+                            size="sm",
+                            elem_id="other",
                         )
                     )
                     if self.examples:
@@ -152,21 +166,26 @@ class Page:
                 elem_classes="notice",
             )
             claimed, shown = gradio.State(), [answer, bars, timeline]
-            accepted = recording.change(
-                self.accept,
-                recording,
-                [*shown, claimed],
-                queue=False,
-                show_progress="hidden",
-                api_visibility="private",
-            )
-            accepted.then(
-                self.answer,
-                claimed,
-                shown,
-                show_progress_on=answer,
-                api_visibility="private",
-            )
+            for given, source in (
+                (recording.change, recording),
+                (other.upload, other),
+            ):
+                accepted = given(
+                    self.accept,
+                    source,
+                    [*shown, claimed],
+                    queue=False,
+                    show_progress="hidden",
+                    api_visibility="private",
+                )
+                accepted.then(
+                    self.answer,
+                    claimed,
+                    shown,
+                    show_progress_on=answer,
+                    concurrency_id="answer",
+                    api_visibility="private",
+                )
         blocks.queue(
             default_concurrency_limit=limits.at_once,
             max_size=limits.waiting,
@@ -192,17 +211,37 @@ class Page:
         if path is None:
             return *_nothing(BLANK), None
         try:
-            self._require_short(audio.probe(path, audio.DAY))
-            if self.quota:
-                address = request.client.host if request and request.client else ""
-                self.quota.take(visitor(address), os.path.getsize(path))
+            try:
+                self._require_short(audio.probe(path, audio.DAY))
+                self._count(path, request)
+            except audio.UnknownFormatError as error:
+                # To ask FFmpeg costs a process, and so a recording of the quota.
+                self._count(path, request)
+                self._require_short(self._ask_ffmpeg(path, error))
             return *_nothing("Listening …"), str(self.uploads.claim(path))
         except (AudioError, QuotaError) as error:
             return *_no_answer(path, str(error)), None
         except OSError:
             return *_no_answer(path, "gone: send it again"), None
 
-    def _require_short(self, header: audio.Header) -> None:
+    def _count(self, path: str, request: gradio.Request | None) -> None:
+        if self.quota:
+            address = request.client.host if request and request.client else ""
+            self.quota.take(visitor(address), os.path.getsize(path))
+
+    def _ask_ffmpeg(self, path: str, unknown: AudioError) -> Header:
+        """What a file that libsndfile does not know says of itself; one at a time."""
+        if not self._opening.acquire(timeout=OPENING):
+            raise AudioError("too many at once: send it again")
+        try:
+            with FFmpeg(OPENING) as ffmpeg:
+                return ffmpeg.probe(path)
+        except audio.UnknownFormatError:
+            raise unknown from None
+        finally:
+            self._opening.release()
+
+    def _require_short(self, header: Header) -> None:
         if header.duration > self.limits.seconds:
             raise AudioError(
                 f"{_duration(header.duration)} long, and at most "
@@ -231,8 +270,12 @@ class Page:
         if claimed is None:
             return gradio.skip(), gradio.skip(), gradio.skip()
         try:
-            most = self.limits.answer_seconds
-            results = self.classifier.classify([claimed], timeline=True, seconds=most)
+            results = self.classifier.classify(
+                [claimed],
+                timeline=True,
+                seconds=self.limits.answer_seconds,
+                longest=self.limits.seconds,
+            )
             result = next(results)
         except OutOfTime as error:
             return _no_answer(claimed, str(error))
