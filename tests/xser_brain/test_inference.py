@@ -537,7 +537,7 @@ def test_output_appears_when_it_is_whole(predict, clips, tmp_path, monkeypatch):
         ([".", "--window=99"], "windows of 99 s"),
         ([".", "--device=cuda:77"], "cannot use device 'cuda:77'"),
         ([".", "--device=abacus"], "cannot use device 'abacus'"),
-        ([".", "--speakers=x"], "--speakers is for --normalise=speaker"),
+        ([".", "--speakers=x"], "--speakers is for --adapt=speaker"),
         ([".", "--normalise=speaker", "--speakers=("], "is not a pattern"),
         ([".", "--normalise=speaker", "--speakers=x"], "has no group"),
         (

@@ -14,11 +14,11 @@ from sklearn.metrics import balanced_accuracy_score
 
 from data_prep import manifest
 from data_prep.errors import UserError
+from xser_brain.adaptation.statistics import standardise
 from xser_brain.cli import main
 from xser_brain.evaluation.metrics import confusion_matrix, uar
 from xser_brain.evaluation.transductive import gain, score_run
 from xser_brain.inference import Classifier
-from xser_brain.inference.normalise import standardise
 from xser_brain.models.export import export
 
 CORPUS, SPEAKER = (f"transductive ({of} statistics)" for of in ("corpus", "speaker"))
@@ -95,9 +95,9 @@ def test_what_is_constant_stays_finite():
 
 def test_too_few_recordings_are_refused(small, clips):
     classifier = Classifier.from_pretrained(small[0])
-    with pytest.raises(UserError, match="3 recordings are too few to normalise by"):
+    with pytest.raises(UserError, match="3 recordings are too few to adapt to"):
         list(classifier(clips / "cid", normalise="corpus"))
-    with pytest.raises(UserError, match="unknown normalise 'corpora'"):
+    with pytest.raises(UserError, match="unknown adapt 'corpora'"):
         list(classifier(clips, normalise="corpora"))
 
 

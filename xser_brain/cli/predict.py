@@ -12,6 +12,7 @@ from typing import TextIO
 from data_prep.errors import UserError
 from data_prep.manifest import NOT_UTF8
 from data_prep.outside import read_csv
+from xser_brain.adaptation import PROTOCOLS
 from xser_brain.cli.arguments import add_model_and_device, add_threshold, load
 from xser_brain.cli.writers import WRITERS
 
@@ -45,17 +46,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(f"--{name}", type=float, default=default, help=text)
     add_threshold(parser)
     parser.add_argument(
+        "--adapt",
         "--normalise",
-        choices=("corpus", "speaker"),
-        help="another protocol than zero-shot: standardise embeddings by all recordings "
-        "given, or by those of the same speaker",
+        choices=tuple(PROTOCOLS),
+        help="another protocol than zero-shot, without labels: standardise embeddings by "
+        "all recordings given (corpus), by those of the same speaker, or by those before "
+        "each and itself (running); or fit the classifier to all of them (self_training)",
     )
     parser.add_argument(
         "--speakers",
         metavar="REGEX|FILE",
-        help="for --normalise=speaker: a pattern whose first group, found in the path, "
+        help="for --adapt=speaker: a pattern whose first group, found in the path, "
         "is the speaker, or a CSV file with the columns path and speaker; default: the "
         "folder a file lies in",
+    )
+    parser.add_argument(
+        "--heard",
+        type=Path,
+        metavar="FILE",
+        help="for --adapt=running: goes on from what this file says was heard, if it is "
+        "there, and is written anew at the end",
     )
     parser.add_argument(
         "--noprogressbar", action="store_true", help="show no progress bar"
@@ -69,8 +79,9 @@ def run(args: argparse.Namespace) -> int:
     for path in args.paths:
         if not os.path.exists(path):
             raise UserError(f"no file or folder {path}")
-    if args.speakers and args.normalise != "speaker":
-        raise UserError("--speakers is for --normalise=speaker: pass both or neither")
+    for name, by in (("speakers", "speaker"), ("heard", "running")):
+        if getattr(args, name) and args.adapt != by:
+            raise UserError(f"--{name} is for --adapt={by}: pass both or neither")
     speakers = _speakers(args.speakers) if args.speakers else None
     classifier = load(
         args,
@@ -78,8 +89,13 @@ def run(args: argparse.Namespace) -> int:
         windows=Windows(args.window, args.overlap),
         batch_seconds=args.batch_seconds,
     )
+    adapt = args.adapt
+    if adapt == "running":
+        adapt = classifier.running(
+            args.heard if args.heard and args.heard.exists() else None
+        )
     results = classifier.classify(
-        args.paths, args.timeline, args.normalise, speakers, not args.noprogressbar
+        args.paths, args.timeline, adapt, speakers, not args.noprogressbar
     )
     done = failed = 0
     with _opened(args.output) as stream:
@@ -96,6 +112,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
     if not done:
         raise UserError(f"no audio files in {', '.join(args.paths)}")
+    if args.heard:
+        adapt.save(args.heard)
     where = f", written to {args.output}" if args.output else ""
     print(f"{done - failed} of {done} recordings classified{where}", file=sys.stderr)
     return int(failed > 0)

@@ -14,11 +14,11 @@ from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from data_prep.outside import inside
 from xser_brain import artefacts
+from xser_brain.adaptation import PROTOCOLS
 from xser_brain.evaluation.metrics import uar
 from xser_brain.evaluation.significance import Comparison, compare
 from xser_brain.evaluation.summary import summarise
 from xser_brain.inference.classifier import Classifier
-from xser_brain.inference.normalise import PROTOCOLS
 from xser_brain.yaml_text import read_yaml
 
 NAME = "transductive.json"
