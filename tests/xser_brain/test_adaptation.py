@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from data_prep.errors import UserError
 from xser_brain.adaptation import PROTOCOLS
+from xser_brain.adaptation.few_shot import refit
 from xser_brain.adaptation.linear import Linear
 from xser_brain.adaptation.running import SHRINKAGE, RunningStatistics
 from xser_brain.adaptation.self_training import ridge, self_train
@@ -217,3 +218,88 @@ def test_too_few_are_refused_where_all_must_be_there():
     for by in ("corpus", "speaker", "self_training"):
         with pytest.raises(UserError, match="9 recordings are too few to adapt to"):
             adapt(by, embeddings, [""] * 9, Linear(np.eye(4, 3), np.zeros(4)), TRAINING)
+
+
+# --- Few-shot
+
+
+def test_few_shot_is_the_minimum_of_what_it_says():
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(12, 3)) * 2 + 1, np.arange(12) % 4
+    start = Linear(rng.normal(size=(4, 3)), rng.normal(size=4))
+    found = refit(start, x, y, TRAINING, 0.1)
+
+    def loss(linear):
+        """Moves are of weights over standardised embeddings, the bias for their mean."""
+        moves = (linear.weight - start.weight) * TRAINING[1]
+        middle = (linear.bias - start.bias) + (linear.weight - start.weight) @ TRAINING[
+            0
+        ]
+        penalty = 3 * (moves**2).sum() + (middle**2).sum()
+        return 0.05 * penalty - linear.log_posteriors(x)[np.arange(12), y].sum()
+
+    least = loss(found)
+    assert least < loss(start)
+    for _ in range(50):
+        step = 1e-3 * rng.normal(size=(4, 4))
+        moved = Linear(found.weight + step[:, :3], found.bias + step[:, 3])
+        assert loss(moved) > least
+    firm = refit(start, x, y, TRAINING, 1e6)
+    np.testing.assert_allclose(firm.weight, start.weight, atol=1e-4)
+
+
+def test_a_taught_classifier_knows_its_examples_and_says_so(classifier, clips):
+    paths = sorted(clips.glob("*.wav"))
+    plain = list(classifier(paths))
+    wanted = [classifier.labels[number // 3 * 2] for number in range(6)]
+    taught = classifier.taught(zip(paths, wanted, strict=False))
+    results = list(taught(paths))
+    right = [r.predicted == w for r, w in zip(results, wanted, strict=False)]
+    before = [r.predicted == w for r, w in zip(plain, wanted, strict=False)]
+    assert sum(right) > sum(before) + 1
+    assert {r.protocol for r in results} == {"few-shot (6 labelled utterances)"}
+    [window] = taught.stream([noise(1.0)], 16000)
+    assert window.protocol == "few-shot (6 labelled utterances)"
+    again = list(classifier(paths))
+    np.testing.assert_array_equal(probabilities_of(again), probabilities_of(plain))
+    with pytest.raises(UserError, match="protocols do not mix: this is few-shot"):
+        taught.classify(paths, adapt="corpus")
+    with pytest.raises(UserError, match="protocols do not mix"):
+        taught.taught([(paths[0], "sad")])
+    with pytest.raises(UserError, match="no labelled recordings"):
+        classifier.taught([])
+
+
+def test_predict_takes_examples(small, clips, tmp_path, capsys):
+    table = tmp_path / "examples.csv"
+
+    def predict(text, *options):
+        table.write_text(text)
+        args = ["predict", str(small[0]), str(clips), "--noprogressbar", "--format=csv"]
+        code = main([*args, f"--examples={table}", *options])
+        return code, capsys.readouterr()
+
+    rows = "".join(f"{clips / f'{n:02}.wav'},{label}\n" for n, label in ((0, "sad"),))
+    code, said = predict("path,emotion\n" + rows)
+    assert code == 0
+    found = list(csv.DictReader(said.out.splitlines()))
+    assert {row["protocol"] for row in found} == {"few-shot (1 labelled utterance)"}
+    assert found[0]["predicted"] == "sad"
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    for text, reason in (
+        (
+            f"path,emotion\n{clips / '00.wav'},bored\n",
+            "is labelled 'bored': use neutral",
+        ),
+        ("path,emotion\nnone.wav,sad\n", "names 'none.wav', which is no file"),
+        (f"path,emotion\n{tmp_path / 'bad.wav'},sad\n", "a labelled recording,"),
+        ("path,emotion\n", "no labelled recordings"),
+        ("path\n", "write it with these columns"),
+    ):
+        code, said = predict(text)
+        assert (code, said.out) == (2, "")
+        assert reason in said.err
+        assert "Traceback" not in said.err
+    code, said = predict("path,emotion\n" + rows, "--adapt=corpus")
+    assert code == 2
+    assert "protocols do not mix" in said.err

@@ -15,7 +15,7 @@ PROTOCOLS = {
 }
 
 
-def few_shot(examples: int) -> str:
+def few_shot_of(examples: int) -> str:
     """What results of the third kind are called.
 
     Arguments
@@ -29,7 +29,7 @@ def few_shot(examples: int) -> str:
 
     Example
     -------
-    >>> few_shot(8)
+    >>> few_shot_of(8)
     'few-shot (8 labelled utterances)'
     """
-    return f"{FEW_SHOT} ({examples} labelled utterances)"
+    return f"{FEW_SHOT} ({examples} labelled utterance{'s' * (examples != 1)})"

@@ -24,6 +24,11 @@ def require(by: str, training: object) -> None:
     """
     if by not in PROTOCOLS:
         raise UserError(f"unknown adapt {by!r}: use {', '.join(PROTOCOLS)}")
+    require_statistics(training)
+
+
+def require_statistics(training: object) -> None:
+    """Refuse a model without statistics of its training, which are then None."""
     if training is None:
         raise UserError(
             "this model holds no statistics of training embeddings to adapt to: "

@@ -61,6 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "folder a file lies in",
     )
     parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FILE",
+        help="another protocol, few-shot: fit the classifier anew to the labelled "
+        "recordings of a CSV file with the columns path and emotion",
+    )
+    parser.add_argument(
         "--heard",
         type=Path,
         metavar="FILE",
@@ -82,13 +89,18 @@ def run(args: argparse.Namespace) -> int:
     for name, by in (("speakers", "speaker"), ("heard", "running")):
         if getattr(args, name) and args.adapt != by:
             raise UserError(f"--{name} is for --adapt={by}: pass both or neither")
+    if args.examples and args.adapt:
+        raise UserError("protocols do not mix: pass --examples or --adapt")
     speakers = _speakers(args.speakers) if args.speakers else None
+    examples = read_examples(args.examples) if args.examples else ()
     classifier = load(
         args,
         threshold=args.threshold,
         windows=Windows(args.window, args.overlap),
         batch_seconds=args.batch_seconds,
     )
+    if args.examples:
+        classifier = classifier.taught(examples, not args.noprogressbar)
     adapt = args.adapt
     if adapt == "running":
         adapt = classifier.running(
@@ -135,6 +147,34 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
         unfinished.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_examples(path: Path) -> list[tuple[str, str]]:
+    """Read labelled recordings.
+
+    Arguments
+    ---------
+    path : Path
+        A CSV file with the columns ``path`` and ``emotion``.
+
+    Returns
+    -------
+    list of (str, str)
+        Paths of files, and emotions.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or a recording is not there.
+    """
+    columns = ("path", "emotion")
+    rows = read_csv(
+        path, "a table of examples", columns, mend="write it with these columns"
+    )
+    for row in rows:
+        if "\0" in row["path"] or not os.path.isfile(row["path"]):
+            raise UserError(f"{path} names {row['path']!r:.200}, which is no file")
+    return [(row["path"], row["emotion"]) for row in rows]
 
 
 def _speakers(text: str) -> Callable[[str], str]:

@@ -1,5 +1,6 @@
 """Emotions of files, folders, arrays and streams."""
 
+import copy
 import itertools
 import math
 import os
@@ -16,7 +17,8 @@ from tqdm import tqdm
 
 from data_prep.audio import AudioError
 from data_prep.errors import UserError
-from xser_brain.adaptation import PROTOCOLS, STRICT, unlabelled
+from xser_brain.adaptation import PROTOCOLS, STRICT, few_shot_of, unlabelled
+from xser_brain.adaptation.few_shot import refit
 from xser_brain.adaptation.linear import Linear
 from xser_brain.adaptation.running import RunningStatistics
 from xser_brain.features.cache import read_ahead
@@ -369,6 +371,65 @@ class Classifier:
             state.load(path)
         return state
 
+    def taught(
+        self, examples: Iterable[tuple[object, str]], progress: bool = False
+    ) -> "Classifier":
+        """Another classifier, fitted anew to a few labelled recordings.
+
+        Arguments
+        ---------
+        examples : iterable of (source, label)
+            Files or ``(samples, sample rate)``, of other speakers than those who are to
+            be classified, if figures are to be comparable with ``xser fewshot``.
+        progress : bool
+            Whether to show a bar, on stderr.
+
+        Returns
+        -------
+        Classifier
+            Whose results are few-shot, another protocol than zero-shot.
+
+        Raises
+        ------
+        UserError
+            If there is no example, one cannot be decoded, or one's label is none of the
+            model's.
+        """
+        if self.protocol != STRICT:
+            raise UserError(f"protocols do not mix: this is {self.protocol} already")
+        unlabelled.require_statistics(self.model.statistics)
+        examples = list(examples)
+        if not examples:
+            raise UserError("no labelled recordings: give one of each emotion or more")
+        for source, label in examples:
+            if label not in self.labels:
+                raise UserError(
+                    f"{_name(source)} is labelled {label!r:.50}: use "
+                    f"{', '.join(self.labels)}"
+                )
+        embeddings = []
+        items = self.embed([source for source, _ in examples], progress=progress)
+        for _, own in itertools.groupby(items, key=lambda item: item.number):
+            *pieces, last = own
+            if last.error:
+                raise UserError(
+                    f"{last.recording.name}, a labelled recording, {last.error}: leave it "
+                    "out"
+                )
+            embeddings.append(np.mean([piece.embedding for piece in pieces], 0))
+        if len(embeddings) != len(examples):
+            raise UserError("labelled recordings must be single files, not folders")
+        linear = refit(
+            Linear.of(self.model),
+            np.array(embeddings),
+            np.array([self.labels.index(label) for _, label in examples]),
+            self.model.statistics.cpu().numpy(),
+        )
+        other = copy.copy(self)
+        other.model = self.model.with_classifier(linear.weight, linear.bias)
+        other.protocol = few_shot_of(len(examples))
+        return other
+
     def stream(
         self,
         blocks: Iterable,
@@ -575,6 +636,10 @@ class Classifier:
             protocol=protocol,
             model=self.name,
         )
+
+
+def _name(source: object) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else "a recording"
 
 
 def _recordings(sources: Iterable) -> Iterator[Recording]:
