@@ -13,6 +13,7 @@ from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
     export,
+    fewshot,
     predict,
     publish,
     recipes,
@@ -30,6 +31,7 @@ COMMANDS = {
     "publish": publish,
     "serve": serve,
     "transductive": transductive,
+    "fewshot": fewshot,
 }
 SLURM_OPTIONS = {
     "partition": (str, "default: the cluster's own"),

@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
@@ -74,6 +75,27 @@ def add_encoder(parser: argparse.ArgumentParser) -> None:
         "--encoder_source",
         metavar="DIR",
         help="where the pretrained encoder lies, if not where it was in training",
+    )
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Finished runs."""
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders of finished runs, or folders of these",
+    )
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Where tables and figures over several runs go."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for tables and figures; default: the folder that all runs are in",
     )
 
 
