@@ -40,9 +40,9 @@ def test_speakers_who_are_tested_are_not_labelled(run, monkeypatch):
     refits = []
     refit = fewshot.refit
 
-    def watched(linear, chosen, labels, training):
+    def watched(linear, chosen, labels, *others):
         labelled = {speaker[tuple(x)] for x in chosen}
-        found = refit(linear, chosen, labels, training)
+        found = refit(linear, chosen, labels, *others)
 
         class Watched:
             def predict(self, tested):

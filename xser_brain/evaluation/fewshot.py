@@ -71,37 +71,16 @@ def score_run(
     embeddings = _embeddings(run, model.classifier.in_features)
     linear, training = Linear.of(model), model.statistics.numpy()
     true = run.classes()
-    predicted: dict[int, list] = {k: [] for k in shots}
-    for draw in range(draws):
-        rng = np.random.default_rng([seed, draw])
-        half = divide(run.speakers, true, max(shots), rng)
-        found = {k: np.empty_like(true) for k in shots}
-        for tested in (half, ~half):
-            pools = [
-                rng.permutation(np.flatnonzero(~tested & (true == emotion)))
-                for emotion in np.unique(true)
-            ]
-            for k in shots:
-                if min(map(len, pools)) < k:
-                    found.pop(k, None)
-                if k not in found:
-                    continue
-                chosen = np.concatenate([pool[:k] for pool in pools])
-                adapted = refit(linear, embeddings[chosen], true[chosen], training)
-                found[k][tested] = adapted.predict(embeddings[tested])
-        for k, classes in found.items():
-            predicted[k].append(classes)
+    predicted = after_shots(
+        embeddings, true, run.speakers, linear, training, shots, draws, seed
+    )
     curve = Curve(
         FEW_SHOT,
         [row["ID"] for row in run.rows],
         run.speakers,
         true,
         run.classes("predicted")[None],
-        {
-            str(k): np.array([rows])
-            for k, rows in predicted.items()
-            if len(rows) == draws
-        },
+        {str(k): rows[None] for k, rows in predicted.items()},
         len(run.labels),
     )
     written = {
@@ -124,6 +103,66 @@ def score_run(
     text = json.dumps(written, indent=1) + "\n"
     write_atomic(run.folder / NAME, text.encode())
     return curve
+
+
+def after_shots(
+    embeddings: np.ndarray,
+    true: np.ndarray,
+    speakers: Sequence[str],
+    linear: Linear,
+    training: np.ndarray,
+    shots: Sequence[int] = SHOTS,
+    draws: int = DRAWS,
+    seed: int = SEED,
+    strength: float = STRENGTH,
+) -> dict[int, np.ndarray]:
+    """Predictions after labelled utterances of speakers who are not tested.
+
+    Arguments
+    ---------
+    embeddings : (utterances, width) np.ndarray
+        Of the target.
+    true : (utterances,) np.ndarray
+        Classes.
+    speakers : (utterances,) sequence of str
+        Of each.
+    linear : Linear
+        The model's classifier.
+    training : (2, width) np.ndarray
+        Mean and deviation of the training utterances' embeddings.
+    shots : sequence of int
+        Labelled utterances of each class; left out where a half has too few.
+    draws, seed : int
+        How many draws.
+    strength : float
+        See ``refit``.
+
+    Returns
+    -------
+    dict of int to (draws, utterances) np.ndarray
+        Classes, by shots.
+    """
+    predicted: dict[int, list] = {k: [] for k in shots}
+    for draw in range(draws):
+        rng = np.random.default_rng([seed, draw])
+        half = divide(speakers, true, max(shots), rng)
+        found = {k: np.empty_like(true) for k in shots}
+        for tested in (half, ~half):
+            pools = [
+                rng.permutation(np.flatnonzero(~tested & (true == emotion)))
+                for emotion in np.unique(true)
+            ]
+            for k in [k for k in found if min(map(len, pools)) < k]:
+                del found[k]
+            for k, classes in found.items():
+                chosen = np.concatenate([pool[:k] for pool in pools])
+                adapted = refit(
+                    linear, embeddings[chosen], true[chosen], training, strength
+                )
+                classes[tested] = adapted.predict(embeddings[tested])
+        for k, classes in found.items():
+            predicted[k].append(classes)
+    return {k: np.array(rows) for k, rows in predicted.items() if len(rows) == draws}
 
 
 def divide(

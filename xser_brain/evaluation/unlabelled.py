@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from xser_brain.adaptation.linear import Linear
-from xser_brain.adaptation.running import with_training
+from xser_brain.adaptation.running import SHRINKAGE, with_training
 from xser_brain.adaptation.statistics import move
 
 HEARD = (1, 5, 10, 20, 50, 200)
@@ -27,6 +27,7 @@ def heard_before(
     counts: Sequence[int] = HEARD,
     draws: int = DRAWS,
     seed: int = SEED,
+    shrinkage: float = SHRINKAGE,
 ) -> dict[str, np.ndarray]:
     """Predictions after so many utterances, drawn from the target.
 
@@ -47,6 +48,8 @@ def heard_before(
         Utterances heard before; left out where the target has no more than these.
     draws, seed : int
         How many draws, the same for all counts as far as they go.
+    shrinkage : float
+        See ``with_training``.
 
     Returns
     -------
@@ -63,6 +66,7 @@ def heard_before(
                 _after(
                     embeddings, tested, order[:count],
                     np.full(count, order[count]), linear, training,
+                    shrinkage,
                 )
                 for order in orders
             ]
@@ -149,6 +153,7 @@ def _after(
     instead: np.ndarray,
     linear: Linear,
     training: np.ndarray,
+    shrinkage: float = SHRINKAGE,
 ) -> np.ndarray:
     """Classes of utterances, each normalised by those heard before and itself.
 
@@ -162,6 +167,10 @@ def _after(
     mean = (centred[heard].sum(0) + centred[more[tested]]) / count
     square = ((centred[heard] ** 2).sum(0) + centred[more[tested]] ** 2) / count
     statistics = with_training(
-        count, mean + training[0], np.maximum(square - mean**2, 0), training
+        count,
+        mean + training[0],
+        np.maximum(square - mean**2, 0),
+        training,
+        shrinkage,
     )
     return linear.predict(move(embeddings[tested], *statistics, training))
