@@ -19,8 +19,9 @@ from data_prep.manifest import EMOTIONS
 from tests.fuzz import Reader
 from tests.xser_brain.models import exported, noise
 from xser_brain import artefacts
+from xser_brain.adaptation.running import RunningStatistics
 from xser_brain.cli.lists import read_list
-from xser_brain.cli.predict import _speakers
+from xser_brain.cli.predict import _speakers, read_examples
 from xser_brain.data.sampling import RandomBatches
 from xser_brain.encoders.weights import check_encoder
 from xser_brain.evaluation import embeddings, transductive
@@ -341,6 +342,25 @@ def predict(path: Path) -> object:
     return _classifier()(path)
 
 
+TRAINING = np.array([[0.0, 1.0], [1.0, 2.0]])
+
+
+def heard(folder: Path) -> dict[str, bytes]:
+    """Two utterances."""
+    running = RunningStatistics(TRAINING)
+    running(np.ones(2)), running(np.zeros(2))
+    running.save(folder / "heard.json")
+    return files_below(folder)
+
+
+def hear_on(path: Path) -> object:
+    """Go on with a stream."""
+    running = RunningStatistics(TRAINING)
+    running.load(path)
+    assert np.isfinite(running(np.ones(2))).all()
+    return running
+
+
 # --- The page
 
 
@@ -457,6 +477,12 @@ READERS = [
         one("t.csv", "path,emotion,speaker,sex\nt.csv,sad,anna,f\nb.wav,Happy,,\n"),
         lambda path: of_table(path).labelled(("happy", "sad")),
     ),
+    Reader(
+        "examples of predict",
+        one("e.csv", "path,emotion\r\n/dev/null,sad\r\n"),
+        read_examples,
+    ),
+    Reader("what a stream has heard", heard, hear_on),
     Reader(
         "passwords of the page",
         one("users", "ann:one\nbob:two\n"),

@@ -19,7 +19,7 @@ COMMANDS = [
     (XSER, "recipes", "list"),
     *((XSER, name, "--help") for name in (
         "new", "grid", "tables", "figures", "report", "predict", "export", "publish",
-        "serve", "embed", "evaluate", "transductive", "cache", "recipes",
+        "serve", "embed", "evaluate", "transductive", "fewshot", "cache", "recipes",
     )),
     ("data_prep.__main__", "--help"),
     ("data_prep.__main__", "new", "--help"),

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,11 +15,16 @@ from sklearn.metrics import balanced_accuracy_score
 
 from data_prep import manifest
 from data_prep.errors import UserError
+from xser_brain.adaptation import PROTOCOLS
+from xser_brain.adaptation.linear import Linear
+from xser_brain.adaptation.running import RunningStatistics
+from xser_brain.adaptation.statistics import standardise
 from xser_brain.cli import main
+from xser_brain.evaluation import transductive, unlabelled
+from xser_brain.evaluation.curve import gain
 from xser_brain.evaluation.metrics import confusion_matrix, uar
-from xser_brain.evaluation.transductive import gain, score_run
+from xser_brain.evaluation.transductive import score_run
 from xser_brain.inference import Classifier
-from xser_brain.inference.normalise import standardise
 from xser_brain.models.export import export
 
 CORPUS, SPEAKER = (f"transductive ({of} statistics)" for of in ("corpus", "speaker"))
@@ -95,9 +101,9 @@ def test_what_is_constant_stays_finite():
 
 def test_too_few_recordings_are_refused(small, clips):
     classifier = Classifier.from_pretrained(small[0])
-    with pytest.raises(UserError, match="3 recordings are too few to normalise by"):
+    with pytest.raises(UserError, match="3 recordings are too few to adapt to"):
         list(classifier(clips / "cid", normalise="corpus"))
-    with pytest.raises(UserError, match="unknown normalise 'corpora'"):
+    with pytest.raises(UserError, match="unknown adapt 'corpora'"):
         list(classifier(clips, normalise="corpora"))
 
 
@@ -142,19 +148,25 @@ def run(finished, tmp_path):
 
 def test_a_run_is_scored_beside_its_zero_shot_figures(run, standins):
     before = {p.name: p.read_bytes() for p in run.glob("*") if p.is_file()}
-    written = score_run(run, data_root=standins, device="cpu")
+    written, _ = score_run(run, data_root=standins, device="cpu")
     assert json.loads((run / "transductive.json").read_text()) == written
     after = {p.name: p.read_bytes() for p in run.glob("*") if p.is_file()}
     after.pop("transductive.json")
     assert after == before
     rows = {r.ID: r for r in manifest.read(run.parents[3] / "manifests/emodb.csv")}
+    assert written["protocol"] == "adapted without labels"
+    assert written["strict"]["uar"] == pytest.approx(
+        json.loads(before["run.json"])["target_all"]["uar"]
+    )
+    assert list(written["protocols"]) == list(PROTOCOLS.values())
     assert written["statistics"] == {"utterances": len(rows), "speakers": 4}
     with (run / "predictions.csv").open(newline="") as stream:
         scored = list(csv.DictReader(stream))
     classifier = Classifier.from_pretrained(run)
     paths = [row.path(standins) for row in rows.values()]
     speakers = {row.path(standins): row.speaker for row in rows.values()}
-    for by, protocol in (("corpus", CORPUS), ("speaker", SPEAKER)):
+    for by in ("corpus", "speaker", "self_training"):
+        protocol = PROTOCOLS[by]
         results = classifier.classify(paths, normalise=by, speakers=speakers.get)
         predicted = {result.path: result.predicted for result in results}
         figures = written["protocols"][protocol]
@@ -177,8 +189,132 @@ def test_a_run_is_scored_beside_its_zero_shot_figures(run, standins):
 
 def test_the_corpora_may_be_named_from_the_current_folder(run, standins, monkeypatch):
     monkeypatch.chdir(standins.parent)
-    written = score_run(run, ("corpus",), standins.name, device="cpu")
-    assert written["protocols"][CORPUS]["target_test"]["n"] > 0
+    written, _ = score_run(run, ("corpus",), standins.name, device="cpu")
+    assert written["protocols"][PROTOCOLS["corpus"]]["target_test"]["n"] > 0
+
+
+def shuffled(run, rng):
+    """Deal the emotions of a run's target out anew, wherever they are written."""
+    path = run.parents[3] / "manifests/emodb.csv"
+    rows, sidecar = manifest.read(path), manifest.read_sidecar(path)
+    emotions = [row.emotion for row in rows]
+    rng.shuffle(emotions)
+    rows = [replace(r, emotion=e) for r, e in zip(rows, emotions, strict=True)]
+    manifest.write(path, rows, {"corpus": sidecar["corpus"]})
+    record = json.loads((run / "run.json").read_text())
+    record["manifest_sha256"]["emodb"] = manifest.read_sidecar(path)["sha256"]
+    (run / "run.json").write_text(json.dumps(record))
+    with (run / "predictions.csv").open(newline="") as stream:
+        scored = list(csv.DictReader(stream))
+    given = [row["emotion"] for row in scored]
+    rng.shuffle(given)
+    with (run / "predictions.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, scored[0])
+        writer.writeheader()
+        writer.writerows(
+            {**row, "emotion": e} for row, e in zip(scored, given, strict=True)
+        )
+
+
+def test_labels_of_the_target_are_not_read(run, standins):
+    found = []
+    for _ in range(2):
+        written, curves = score_run(run, data_root=standins, device="cpu")
+        found.append((written, curves))
+        shuffled(run, np.random.default_rng(0))
+    (before, of_before), (after, of_after) = found
+    assert before["protocols"] != after["protocols"]  # they are scored by labels
+    for kind in (transductive.WHOLE, transductive.HEARD):
+        one, other = of_before[kind].predicted, of_after[kind].predicted
+        assert one.keys() == other.keys()
+        assert len(one) >= 4
+        for point in one:
+            np.testing.assert_array_equal(one[point], other[point])
+
+
+def test_the_curve_is_of_running_statistics():
+    """As if the utterances drawn had been heard one by one, and then the one tested."""
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(2, 3, (30, 5))
+    training = np.stack([rng.normal(size=5), 1 + rng.random(5)])
+    linear = Linear(rng.normal(size=(4, 5)), rng.normal(size=4))
+    tested = np.arange(3, 28)
+    found = unlabelled.heard_before(
+        embeddings, tested, linear, training, (1, 7, 29, 30), draws=3
+    )
+    assert list(found) == ["1", "7", "29"]
+    for count in (1, 7, 29):
+        for draw in range(3):
+            order = np.random.default_rng([0, draw]).permutation(30)
+            for place, own in enumerate(tested):
+                heard = [order[count] if i == own else i for i in order[:count]]
+                assert own not in heard
+                running = RunningStatistics(training)
+                for i in heard:
+                    running(embeddings[i])
+                expected = linear.predict(running(embeddings[own]))
+                assert found[str(count)][draw, place] == expected
+
+
+def test_a_mixture_is_as_one_sided_as_it_says(monkeypatch):
+    rng = np.random.default_rng(0)
+    emotions = np.repeat(range(4), 30)
+    tested = np.arange(5, 125)
+    drawn = []
+    monkeypatch.setattr(
+        unlabelled,
+        "_after",
+        lambda _, __, heard, instead, *___: (
+            drawn.append((emotions[heard - 5], emotions[instead - 5]))
+            or np.zeros(120, int)
+        ),
+    )
+    found = unlabelled.mixtures(
+        rng.normal(size=(130, 3)), tested, emotions, 1, None, np.ones((2, 3)), 20,
+        (25, 50, 90, 100), draws=2,
+    )  # fmt: skip
+    assert list(found) == ["25", "50", "90", "100"]
+    for (heard, instead), share in zip(
+        drawn, np.repeat([25, 50, 90, 100], 2), strict=True
+    ):
+        assert len(heard) == 20
+        assert (heard == 1).sum() == 20 * share // 100
+        rest = np.bincount(heard, minlength=4)[[0, 2, 3]]
+        assert rest.max() - rest.min() <= 1
+        np.testing.assert_array_equal(heard, instead)
+    none = unlabelled.mixtures(
+        rng.normal(size=(130, 3)), tested, emotions, 1, None, np.ones((2, 3)), 60
+    )
+    assert list(none) == ["25"]
+
+
+def test_the_command_writes_a_table_and_figures_of_its_own(run, standins, capsys):
+    command = ["transductive", str(run), f"--data_root={standins}", "--device=cpu"]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    names = {path.name for path in run.iterdir()}
+    made = {"adapted.md", "adapted.csv"}
+    made |= {f"adapted-{c}.{s}" for c in ("heard-before",) for s in ("png", "pdf")}
+    assert made <= names
+    assert all(name in said for name in made)
+    table = (run / "adapted.md").read_text()
+    assert table.count("**Adapted without labels") >= 2
+    assert "| setting | system | seeds | zero-shot |" in table
+    assert "few-shot" not in table.lower()
+    assert "ynthetic stand-ins" in table
+    with (run / "adapted.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    written = json.loads((run / "transductive.json").read_text())
+    by_point = {row["point"]: row for row in rows}
+    for protocol, parts in written["protocols"].items():
+        row = by_point[protocol]
+        assert float(row["uar"]) == pytest.approx(parts["target_all"]["uar"])
+        assert float(row["gain"]) == pytest.approx(parts["target_all"]["gain"]["uar"])
+        assert row["protocol"] == "adapted without labels"
+    for point in written["heard_before"]:
+        row = by_point[str(point["utterances"])]
+        assert float(row["uar"]) == pytest.approx(point["uar"])
+        assert point["protocol"] == PROTOCOLS["running"]
 
 
 def test_the_gain_is_paired():

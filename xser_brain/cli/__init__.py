@@ -15,6 +15,7 @@ from xser_brain.cli import (
     embed,
     evaluate,
     export,
+    fewshot,
     predict,
     publish,
     recipes,
@@ -34,6 +35,7 @@ COMMANDS = {
     "publish": publish,
     "serve": serve,
     "transductive": transductive,
+    "fewshot": fewshot,
 }
 SLURM_OPTIONS = {
     "partition": (str, "default: the cluster's own"),

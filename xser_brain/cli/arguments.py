@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
@@ -130,6 +131,27 @@ def windows(args: argparse.Namespace) -> dict:
         "windows": Windows(args.window, args.overlap),
         "batch_seconds": args.batch_seconds,
     }
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Finished runs."""
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        type=Path,
+        metavar="RUN",
+        help="folders of finished runs, or folders of these",
+    )
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Where tables and figures over several runs go."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="for tables and figures; default: the folder that all runs are in",
+    )
 
 
 def add_threshold(parser: argparse.ArgumentParser) -> None:

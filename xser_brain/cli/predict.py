@@ -12,6 +12,7 @@ from typing import TextIO
 from data_prep.errors import UserError
 from data_prep.manifest import NOT_UTF8
 from data_prep.outside import read_csv
+from xser_brain.adaptation import PROTOCOLS
 from xser_brain.cli.arguments import (
     add_model_and_device,
     add_recordings,
@@ -43,29 +44,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_threshold(parser)
     parser.add_argument(
+        "--adapt",
         "--normalise",
-        choices=("corpus", "speaker"),
-        help="another protocol than zero-shot: standardise embeddings by all recordings "
-        "given, or by those of the same speaker",
+        choices=tuple(PROTOCOLS),
+        help="another protocol than zero-shot, without labels: standardise embeddings by "
+        "all recordings given (corpus), by those of the same speaker, or by those before "
+        "each and itself (running); or fit the classifier to all of them (self_training)",
     )
     parser.add_argument(
         "--speakers",
         metavar="REGEX|FILE",
-        help="for --normalise=speaker: a pattern whose first group, found in the path, "
+        help="for --adapt=speaker: a pattern whose first group, found in the path, "
         "is the speaker, or a CSV file with the columns path and speaker; default: the "
         "folder a file lies in",
+    )
+    parser.add_argument(
+        "--examples",
+        type=Path,
+        metavar="FILE",
+        help="another protocol, few-shot: fit the classifier anew to the labelled "
+        "recordings of a CSV file with the columns path and emotion",
+    )
+    parser.add_argument(
+        "--heard",
+        type=Path,
+        metavar="FILE",
+        help="for --adapt=running: goes on from what this file says was heard, if it is "
+        "there, and is written anew at the end",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``xser predict``; 1 if some recordings could not be classified."""
     sources = recordings(args)
-    if args.speakers and args.normalise != "speaker":
-        raise UserError("--speakers is for --normalise=speaker: pass both or neither")
+    for name, by in (("speakers", "speaker"), ("heard", "running")):
+        if getattr(args, name) and args.adapt != by:
+            raise UserError(f"--{name} is for --adapt={by}: pass both or neither")
+    if args.examples and args.adapt:
+        raise UserError("protocols do not mix: pass --examples or --adapt")
     speakers = _speakers(args.speakers) if args.speakers else None
+    examples = read_examples(args.examples) if args.examples else ()
     classifier = load(args, threshold=args.threshold, **windows(args))
+    if args.examples:
+        classifier = classifier.taught(examples, not args.noprogressbar)
+    adapt = args.adapt
+    if adapt == "running":
+        adapt = classifier.running(
+            args.heard if args.heard and args.heard.exists() else None
+        )
     results = classifier.classify(
-        sources, args.timeline, args.normalise, speakers, not args.noprogressbar
+        sources, args.timeline, adapt, speakers, not args.noprogressbar
     )
     done = failed = 0
     with _opened(args.output) as stream:
@@ -82,6 +110,8 @@ def run(args: argparse.Namespace) -> int:
             return 0
     if not done:
         raise UserError(f"no recordings in {', '.join(sources)}")
+    if args.heard:
+        adapt.save(args.heard)
     where = f", written to {args.output}" if args.output else ""
     print(f"{done - failed} of {done} recordings classified{where}", file=sys.stderr)
     return int(failed > 0)
@@ -103,6 +133,34 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
         unfinished.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def read_examples(path: Path) -> list[tuple[str, str]]:
+    """Read labelled recordings.
+
+    Arguments
+    ---------
+    path : Path
+        A CSV file with the columns ``path`` and ``emotion``.
+
+    Returns
+    -------
+    list of (str, str)
+        Paths of files, and emotions.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or a recording is not there.
+    """
+    columns = ("path", "emotion")
+    rows = read_csv(
+        path, "a table of examples", columns, mend="write it with these columns"
+    )
+    for row in rows:
+        if "\0" in row["path"] or not os.path.isfile(row["path"]):
+            raise UserError(f"{path} names {row['path']!r:.200}, which is no file")
+    return [(row["path"], row["emotion"]) for row in rows]
 
 
 def _speakers(text: str) -> Callable[[str], str]:

@@ -1,21 +1,20 @@
-"""``xser transductive``: a finished run under another protocol."""
+"""``xser transductive``: finished runs when unlabelled speech of the target is heard."""
 
 import argparse
 from pathlib import Path
 
-from xser_brain.cli.arguments import add_device, add_import
+from xser_brain.cli.arguments import add_device, add_import, add_out, add_runs
 
-TEXT = "Score a finished run when statistics of the target may be used."
+TEXT = "Score finished runs when unlabelled recordings of the target may be heard."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``xser transductive``."""
-    parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="folders of finished runs"
-    )
+    add_runs(parser)
     parser.add_argument(
         "--data_root", type=Path, help="where the corpora lie; default: where they were"
     )
+    add_out(parser)
     add_device(parser)
     add_import(parser)
 
@@ -24,9 +23,11 @@ def run(args: argparse.Namespace) -> int:
     """Carry out ``xser transductive``."""
     from xser_brain.evaluation.summary import in_words
     from xser_brain.evaluation.transductive import NAME, score_run
+    from xser_brain.reports import protocols
 
-    for folder in args.runs:
-        figures = score_run(
+    done = []
+    for group, system, folder in protocols.zero_shot(args.runs):
+        figures, found = score_run(
             folder,
             data_root=args.data_root,
             progress=True,
@@ -34,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
             precision=args.precision,
             encoder_source=args.encoder_source,
         )
+        done.append((group, system, found))
         print(folder)
         for protocol, parts in figures["protocols"].items():
             for part, result in parts.items():
@@ -43,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
                         f"UAR {in_words(result)}, {_gain(result)}"
                     )
         print(f"written to {(folder / NAME).resolve()}")
+    for path in protocols.write_adapted(done, args.out or protocols.above(args.runs)):
+        print(path)
     return 0
 
 

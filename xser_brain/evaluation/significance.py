@@ -31,8 +31,8 @@ class Comparison:
         First less second, means over seeds, in points.
     low, high : float, optional
         Interval of the difference; None with fewer than ``FEWEST_UNITS`` units.
-    p : float
-        Two-sided, of ``randomisation_test``.
+    p : float, optional
+        Two-sided, of ``randomisation_test``, if it was asked for.
     effect : float, optional
         ``cohens_d_z`` of what the units contribute to the difference.
     utterances, units : int
@@ -44,7 +44,7 @@ class Comparison:
     difference: float
     low: float | None
     high: float | None
-    p: float
+    p: float | None
     effect: float | None
     utterances: int
     units: int
@@ -74,7 +74,7 @@ def compare(
     first, second : (seeds, utterances) np.ndarray
         Classes, of each seed; as many seeds each.
     samples, seed : int
-        See ``randomisation_test``.
+        See ``randomisation_test``; without samples there is no test.
 
     Returns
     -------
@@ -103,7 +103,9 @@ def compare(
         difference,
         low,
         high,
-        randomisation_test(true, first, second, metric, clusters, samples, seed),
+        randomisation_test(true, first, second, metric, clusters, samples, seed)
+        if samples
+        else None,
         cohens_d_z(parts),
         len(true),
         units.number,

@@ -1,5 +1,6 @@
 """Emotions of files, folders, arrays and streams."""
 
+import copy
 import itertools
 import math
 import os
@@ -16,8 +17,11 @@ from data_prep.audio import DAY, AudioError
 from data_prep.errors import UserError
 from data_prep.ffmpeg import FFmpeg
 from data_prep.progress import bar
+from xser_brain.adaptation import PROTOCOLS, STRICT, few_shot_of, unlabelled
+from xser_brain.adaptation.few_shot import refit
+from xser_brain.adaptation.linear import Linear
+from xser_brain.adaptation.running import RunningStatistics
 from xser_brain.features.cache import read_ahead
-from xser_brain.inference import normalise as normalisation
 from xser_brain.inference.loading import load
 from xser_brain.inference.model import EmotionModel
 from xser_brain.inference.recordings import (
@@ -31,7 +35,7 @@ from xser_brain.inference.recordings import (
     resampled,
 )
 from xser_brain.inference.recordings import load as decode
-from xser_brain.inference.results import UNSURE, ZERO_SHOT, Embedding, Result
+from xser_brain.inference.results import UNSURE, Embedding, Result
 from xser_brain.inference.sources import find_model
 
 PRECISIONS = ("fp32", "bf16")
@@ -148,6 +152,7 @@ class Classifier:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"cannot use device {device!r} ({reason})") from error
         self.config, self.precision, self.name = config, precision, name
+        self.protocol = STRICT
         self.threshold, self.windows = threshold, windows or Windows()
         self.batch_samples = batch_seconds * SAMPLE_RATE
 
@@ -229,11 +234,12 @@ class Classifier:
         self,
         sources: Iterable,
         timeline: bool = False,
-        normalise: str | None = None,
+        adapt: str | RunningStatistics | None = None,
         speakers: Callable[[str], str] | None = None,
         progress: bool = False,
         seconds: float = math.inf,
         longest: float = DAY,
+        normalise: str | None = None,
     ) -> Iterator[Result]:
         """Classify recordings one after the other, in constant memory.
 
@@ -244,10 +250,12 @@ class Classifier:
         timeline : bool
             Whether to cut recordings into windows too that are not long. Those longer
             than 30 s always are, and the mean over their windows is their result.
-        normalise : str, optional
-            Another protocol than zero-shot: ``corpus`` standardises embeddings by all
-            recordings given, ``speaker`` by those of the same speaker. Nothing is
-            returned before all are embedded.
+        adapt : str or RunningStatistics, optional
+            Another protocol than zero-shot, without labels: ``corpus`` standardises
+            embeddings by all recordings given, ``speaker`` by those of the same speaker,
+            and ``self_training`` fits the classifier anew besides; nothing is returned
+            before all are embedded. ``running`` normalises each by those before it and
+            itself, after what the statistics given have heard.
         speakers : callable, optional
             From path to speaker; by default the file's folder.
         progress : bool
@@ -256,6 +264,8 @@ class Classifier:
             Most time that all of it may take; looked at before each batch.
         longest : float
             Seconds that a recording may last.
+        normalise : str, optional
+            An earlier name of ``adapt``.
 
         Returns
         -------
@@ -265,12 +275,13 @@ class Classifier:
         Raises
         ------
         UserError
-            If it is not a recording, there are too few to normalise by, or, as
+            If it is not a recording, there are too few to adapt to, or, as
             ``OutOfTime``, if the time is over.
         """
-        normalisation.require(self.model, normalise)
+        adapt = adapt or normalise
+        self._require(adapt)
         items = self.embed_pieces(sources, timeline, progress, seconds, longest)
-        return self.classify_embedded(items, normalise, speakers)
+        return self.classify_embedded(items, adapt, speakers)
 
     def embed(
         self, source: object, sample_rate: int | None = None, **options
@@ -344,7 +355,7 @@ class Classifier:
     def classify_embedded(
         self,
         items: Iterable[Embedded],
-        normalise: str | None = None,
+        adapt: str | RunningStatistics | None = None,
         speakers: Callable[[str], str] | None = None,
     ) -> Iterator[Result]:
         """The second half of ``classify``: from embeddings to emotions.
@@ -353,22 +364,115 @@ class Classifier:
         ---------
         items : iterable of Embedded
             From ``embed_pieces``.
-        normalise, speakers
+        adapt, speakers
             See ``classify``.
 
         Yields
         ------
         Result
         """
-        protocol = ZERO_SHOT
-        if normalise:
-            normalisation.require(self.model, normalise)
-            items = self._normalised(list(items), normalise, speakers)
-            protocol = normalisation.PROTOCOLS[normalise]
+        self._require(adapt)
+        protocol, linear = self.protocol, None
+        if adapt == "running":
+            adapt = self.running()
+        if isinstance(adapt, RunningStatistics):
+            protocol = PROTOCOLS["running"]
+            items = (self._normalised(item, adapt) for item in items)
+        elif adapt:
+            protocol = PROTOCOLS[adapt]
+            items, linear = self._adapted(list(items), adapt, speakers)
         for own in _by_recording(items):
-            yield self._result(own, protocol)
+            yield self._result(own, protocol, linear)
 
-    def stream(self, blocks: Iterable, sample_rate: int) -> Iterator[Result]:
+    def running(self, path: str | Path | None = None) -> RunningStatistics:
+        """Running statistics to adapt by, which may be kept from call to call.
+
+        Arguments
+        ---------
+        path : path, optional
+            What an earlier one has saved; by default nothing has been heard.
+
+        Returns
+        -------
+        RunningStatistics
+            For ``adapt`` of ``classify`` and ``stream``, with ``save`` and ``reset``.
+
+        Raises
+        ------
+        UserError
+            If the model holds no statistics of its training, or the file is no such one.
+        """
+        self._require("running")
+        state = RunningStatistics(self.model.statistics.cpu().numpy())
+        if path is not None:
+            state.load(path)
+        return state
+
+    def taught(
+        self, examples: Iterable[tuple[object, str]], progress: bool = False
+    ) -> "Classifier":
+        """Another classifier, fitted anew to a few labelled recordings.
+
+        Arguments
+        ---------
+        examples : iterable of (source, label)
+            Files or ``(samples, sample rate)``, of other speakers than those who are to
+            be classified, if figures are to be comparable with ``xser fewshot``.
+        progress : bool
+            Whether to show a bar, on stderr.
+
+        Returns
+        -------
+        Classifier
+            Whose results are few-shot, another protocol than zero-shot.
+
+        Raises
+        ------
+        UserError
+            If there is no example, one cannot be decoded, or one's label is none of the
+            model's.
+        """
+        if self.protocol != STRICT:
+            raise UserError(f"protocols do not mix: this is {self.protocol} already")
+        unlabelled.require_statistics(self.model.statistics)
+        examples = list(examples)
+        if not examples:
+            raise UserError("no labelled recordings: give one of each emotion or more")
+        for source, label in examples:
+            if label not in self.labels:
+                raise UserError(
+                    f"{_name(source)} is labelled {label!r:.50}: use "
+                    f"{', '.join(self.labels)}"
+                )
+        embeddings = []
+        sources = [source for source, _ in examples]
+        for own in _by_recording(self.embed_pieces(sources, progress=progress)):
+            *pieces, last = own
+            if last.error:
+                raise UserError(
+                    f"{last.recording.name}, a labelled recording, {last.error}: leave it "
+                    "out"
+                )
+            embeddings.append(np.mean([piece.embedding for piece in pieces], 0))
+        if len(embeddings) != len(examples):
+            raise UserError("labelled recordings must be single files, not folders")
+        linear = refit(
+            Linear.of(self.model),
+            np.array(embeddings),
+            np.array([self.labels.index(label) for _, label in examples]),
+            self.model.statistics.cpu().numpy(),
+        )
+        other = copy.copy(self)
+        other.model = self.model.with_classifier(linear.weight, linear.bias)
+        other.protocol = few_shot_of(len(examples))
+        return other
+
+    def stream(
+        self,
+        blocks: Iterable,
+        sample_rate: int,
+        adapt: str | RunningStatistics | None = None,
+    ) -> Iterator[Result]:
         """Classify a stream while it comes in, window by window.
 
         Arguments
@@ -377,6 +481,9 @@ class Classifier:
             Of any lengths.
         sample_rate : int
             Hz.
+        adapt : str or RunningStatistics, optional
+            ``running``, or the statistics of ``running()`` to go on with: each window is
+            normalised by those before it and itself, another protocol than zero-shot.
 
         Yields
         ------
@@ -386,8 +493,11 @@ class Classifier:
         Raises
         ------
         UserError
-            If a block is not audio.
+            If a block is not audio, or the stream would have to end first.
         """
+        if isinstance(adapt, str) and adapt != "running":
+            raise UserError(f"a stream cannot adapt by {adapt}: use running")
+        state = self.running() if adapt == "running" else adapt
         rate = as_recording(np.zeros(1, np.float32), sample_rate).sample_rate
         samples = (as_recording(block, rate).samples for block in blocks if len(block))
         try:
@@ -397,8 +507,9 @@ class Classifier:
                     piece = Piece(
                         at, at + len(window) / SAMPLE_RATE, window, True, True
                     )
-                    item = Embedded(0, Recording("stream"), piece)
-                    yield self._result(self._embed([item])).timeline[0]
+                    items = self._embed([Embedded(0, Recording("stream"), piece)])
+                    [result] = self.classify_embedded(items, state)
+                    yield result.timeline[0]
         except AudioError as error:
             raise UserError(f"the stream {error}") from error
 
@@ -487,40 +598,61 @@ class Classifier:
             )
         return embeddings.float().cpu().numpy()
 
-    def _normalised(
+    def _require(self, adapt: str | RunningStatistics | None) -> None:
+        """Refuse what this model cannot adapt by."""
+        if adapt is None:
+            return
+        if self.protocol != STRICT:
+            raise UserError(f"protocols do not mix: this is {self.protocol} already")
+        by = "running" if isinstance(adapt, RunningStatistics) else adapt
+        unlabelled.require(by, self.model.statistics)
+
+    def _adapted(
         self, items: list[Embedded], by: str, speakers: Callable[[str], str] | None
-    ) -> list[Embedded]:
-        """Standardise the embeddings of all pieces."""
+    ) -> tuple[list[Embedded], Linear]:
+        """Adapt to the embeddings of all pieces."""
         embedded = [item for item in items if item.embedding is not None]
-        speakers = speakers or (os.path.dirname)
-        groups = [
-            speakers(item.recording.name) if by == "speaker" else ""
-            for item in embedded
-        ]
-        standard = iter(
-            normalisation.standardise(
-                np.array([item.embedding for item in embedded]),
-                groups,
-                self.model.statistics.cpu().numpy(),
-            )
+        speakers = speakers or os.path.dirname
+        named = by == "speaker"
+        moved, linear = unlabelled.adapt(
+            by,
+            np.array([item.embedding for item in embedded]),
+            [speakers(item.recording.name) if named else "" for item in embedded],
+            Linear.of(self.model),
+            self.model.statistics.cpu().numpy(),
         )
+        rest = iter(moved)
         return [
-            item if item.embedding is None else replace(item, embedding=next(standard))
+            item if item.embedding is None else replace(item, embedding=next(rest))
             for item in items
-        ]
+        ], linear
+
+    def _normalised(self, item: Embedded, state: RunningStatistics) -> Embedded:
+        """Hear a piece, and normalise it by what has been heard."""
+        if item.embedding is None or not np.isfinite(item.embedding).all():
+            return item
+        return replace(item, embedding=state(item.embedding))
 
     @torch.inference_mode()
-    def _result(self, items: list[Embedded], protocol: str = ZERO_SHOT) -> Result:
-        """The result of one recording, from all of its pieces."""
+    def _result(
+        self, items: list[Embedded], protocol: str, linear: Linear | None = None
+    ) -> Result:
+        """The result of one recording, from all of its pieces.
+
+        A classifier other than the model's stands in its place.
+        """
         name = items[0].recording.name
         found = [item for item in items if item.embedding is not None]
         error = items[-1].error
         nothing = Result(name, 0.0, 0.0, "", "", {}, (), error, protocol, self.name)
         if nothing.error:
             return nothing
-        embeddings = torch.from_numpy(np.stack([item.embedding for item in found]))
-        log_posteriors = self.model.classify(embeddings.to(self.device))
-        probabilities = log_posteriors.exp().cpu().double().numpy()
+        embeddings = np.stack([item.embedding for item in found])
+        if linear:
+            probabilities = np.exp(linear.log_posteriors(embeddings))
+        else:
+            given = torch.from_numpy(embeddings).to(self.device)
+            probabilities = self.model.classify(given).exp().cpu().double().numpy()
         if not np.isfinite(probabilities).all():
             return replace(nothing, error="the model gives no numbers for it")
         timeline = tuple(
@@ -548,6 +680,10 @@ class Classifier:
             protocol=protocol,
             model=self.name,
         )
+
+
+def _name(source: object) -> str:
+    return str(source) if isinstance(source, str | os.PathLike) else "a recording"
 
 
 def _sources(source: object, sample_rate: int | None) -> tuple[Iterable, bool]:

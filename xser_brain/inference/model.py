@@ -1,5 +1,8 @@
 """The trained parts of a run as one module: waveforms in, calibrated probabilities out."""
 
+import copy
+
+import numpy as np
 import torch
 from torch import nn
 
@@ -53,6 +56,29 @@ class EmotionModel(nn.Module):
         """Calibrated log-probabilities of embeddings: (..., labels) float32."""
         logits = self.classifier(embeddings).float()
         return (logits / self.temperature).log_softmax(-1)
+
+    def with_classifier(self, weight: np.ndarray, bias: np.ndarray) -> "EmotionModel":
+        """The same model with another linear classifier, already calibrated.
+
+        Arguments
+        ---------
+        weight : (labels, width) numpy.ndarray
+            From embeddings to logits.
+        bias : (labels,) numpy.ndarray
+            The same.
+
+        Returns
+        -------
+        EmotionModel
+            Which shares the encoder and the head with this one.
+        """
+        other = copy.copy(self)
+        other._modules = dict(self._modules)
+        other.classifier = copy.deepcopy(self.classifier)
+        other.temperature = 1.0
+        other.classifier.weight.data.copy_(torch.from_numpy(weight))
+        other.classifier.bias.data.copy_(torch.from_numpy(bias))
+        return other
 
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """From waveforms to calibrated log-probabilities; see ``embed``."""

@@ -4,8 +4,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from xser_brain.adaptation import STRICT
+
 UNSURE = "unsure"
-ZERO_SHOT = "zero-shot"
 OPTIONAL = ("timeline", "error", "model")
 
 
@@ -30,8 +31,7 @@ class Result:
     error : str
         Why there is no result; empty if there is one.
     protocol : str
-        ``zero-shot``, or ``transductive (... statistics)`` where the recordings given
-        were used to normalise.
+        ``zero-shot``, or what else was used: see ``xser_brain.adaptation``.
     model : str
         ``NAME@COMMIT`` of a model of the hub; empty for one of a folder.
     """
@@ -44,7 +44,7 @@ class Result:
     probabilities: dict[str, float]
     timeline: tuple["Result", ...] = ()
     error: str = ""
-    protocol: str = ZERO_SHOT
+    protocol: str = STRICT
     model: str = ""
 
     def to_dict(self) -> dict:

@@ -19,6 +19,7 @@ import torch
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from xser_brain.adaptation.statistics import statistics
 from xser_brain.encoders import Encoder
 from xser_brain.encoders.weights import INSIDE, locate, write_encoder
 from xser_brain.inference import config as schema
@@ -30,7 +31,6 @@ from xser_brain.inference.calibration import (
 )
 from xser_brain.inference.loading import identify, load
 from xser_brain.inference.model import EmotionModel
-from xser_brain.inference.normalise import statistics
 from xser_brain.models.card import card
 
 logger = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""Adaptation to unlabelled recordings: another protocol than zero-shot, kept apart.
+"""Statistics of unlabelled recordings: of all that are given, or of each speaker.
 
 The embeddings of the recordings given are standardised by their own mean and standard
 deviation and brought to those of the training utterances, as if the recordings were one
@@ -10,25 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data_prep.errors import UserError
-from xser_brain.inference.model import EmotionModel
-
-PROTOCOLS = {
-    "corpus": "transductive (corpus statistics)",
-    "speaker": "transductive (speaker statistics)",
-}
 FEWEST = 10  # recordings; of fewer, mean and deviation are mostly chance
-
-
-def require(model: EmotionModel, normalise: str | None) -> None:
-    """Refuse an unknown protocol, and a model without statistics of its training."""
-    if normalise and normalise not in PROTOCOLS:
-        raise UserError(f"unknown normalise {normalise!r}: use corpus or speaker")
-    if normalise and model.statistics is None:
-        raise UserError(
-            "this model holds no statistics of training embeddings to normalise to: "
-            "train it with --embeddings=500 or so"
-        )
 
 
 def statistics(embeddings: np.ndarray) -> np.ndarray:
@@ -45,7 +27,7 @@ def standardise(
     Arguments
     ---------
     embeddings : (utterances, width) np.ndarray
-        Of all recordings; UserError if they are fewer than 10.
+        Of all recordings, 10 or more.
     groups : sequence of str
         Whose statistics apply to each. A group of fewer than 10 has those of all.
     training : (2, width) np.ndarray
@@ -62,17 +44,38 @@ def standardise(
     >>> print(moved.mean().round(3), moved.std().round(3))
     5.0 1.0
     """
-    if len(embeddings) < FEWEST:
-        raise UserError(
-            f"{len(embeddings)} recordings are too few to normalise by: give {FEWEST} or "
-            "more, or leave --normalise out"
-        )
     result = np.empty(embeddings.shape, np.float32)
     groups = np.asarray(groups)
     for group in np.unique(groups):
         own = groups == group
         mean, deviation = statistics(embeddings[own if own.sum() >= FEWEST else ...])
-        # What is constant in the recordings given stays constant.
-        scale = training[1] / np.where(deviation > 0, deviation, 1)
-        result[own] = (embeddings[own] - mean) * scale + training[0]
+        result[own] = move(embeddings[own], mean, deviation, training)
     return result
+
+
+def move(
+    embeddings: np.ndarray,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    training: np.ndarray,
+) -> np.ndarray:
+    """Bring embeddings of some mean and deviation to those of training.
+
+    Arguments
+    ---------
+    embeddings, mean, deviation : (..., width) np.ndarray
+        What is constant, of deviation 0, stays so.
+    training : (2, width) np.ndarray
+        From ``statistics``.
+
+    Returns
+    -------
+    (..., width) np.ndarray
+
+    Example
+    -------
+    >>> move(np.array([3.0]), np.array([1.0]), np.array([2.0]), np.array([[5.0], [1.0]]))
+    array([6.])
+    """
+    scale = training[1] / np.where(deviation > 0, deviation, 1)
+    return (embeddings - mean) * scale + training[0]
