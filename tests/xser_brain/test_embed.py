@@ -167,6 +167,7 @@ def test_mistakes_are_named(embed, clips, tmp_path, monkeypatch):
     assert "xser-brain[parquet]" in err
 
 
+@pytest.mark.slow
 def test_an_unwritable_place_is_one_line(small, clips, tmp_path):
     (tmp_path / "file").touch()
     done = subprocess.run(

@@ -74,6 +74,7 @@ def history(path: Path) -> list[dict]:
     return rows
 
 
+@pytest.mark.slow
 def test_wandb_offline(argv, finished, tmp_path):
     """In a process of its own, as it starts others; what it kept is read back."""
     pytest.importorskip("wandb", reason="wandb is not installed")

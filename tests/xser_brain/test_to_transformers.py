@@ -69,15 +69,18 @@ def linear(folder, source, labels=LABELS, norm=False, **options):
     return folder, model
 
 
+CASES = [
+    ("wav2vec2", {"adaptation": "lora", "lora_rank": 2, "projection": 0}),
+    ("wav2vec2", {}),  # frozen: all layers weighted, and a projection
+    ("wav2vec2", {"projection": 0}),
+    ("wav2vec2", {"adaptation": "full", "use_layers": "all"}),
+    *((family, {}) for family in FAMILIES if family != "wav2vec2"),
+]
+
+
 @pytest.mark.parametrize(
     ("family", "options"),
-    [
-        ("wav2vec2", {}),  # frozen: all layers weighted, and a projection
-        ("wav2vec2", {"projection": 0}),
-        ("wav2vec2", {"adaptation": "lora", "lora_rank": 2, "projection": 0}),
-        ("wav2vec2", {"adaptation": "full", "use_layers": "all"}),
-        *((family, {}) for family in FAMILIES if family != "wav2vec2"),
-    ],
+    [CASES[0], *(pytest.param(*case, marks=pytest.mark.slow) for case in CASES[1:])],
 )
 def test_equal_scores(family, options, small_encoder, through_pipeline, tmp_path):
     folder, model = linear(tmp_path / "m", small_encoder(family), **options)
