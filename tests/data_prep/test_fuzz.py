@@ -184,18 +184,25 @@ def walk(item: Corpus, folder: Path) -> Counter:
 @contextlib.contextmanager
 def pretending(paths: list[str], root: Path) -> Iterator[None]:
     """Have ``os.walk`` tell of files that are not there."""
-    folders: dict[str, list[str]] = {}
+    tree: dict = {}
     for path in paths:
-        parent, _, name = path.rpartition("/")
-        folders.setdefault(parent, []).append(name)
+        *parents, name = path.split("/")
+        inner = tree
+        for parent in filter(None, parents):
+            inner = inner.setdefault((parent,), {})
+        inner[name] = None
     real = os.walk
+
+    def below(folder, inner):
+        folders = [key[0] for key in inner if isinstance(key, tuple)]
+        yield folder, folders, [key for key in inner if isinstance(key, str)]
+        for name in folders:
+            yield from below(os.path.join(folder, name), inner[name,])
 
     def fake(top, *args, **kwargs):
         if Path(top) != root:
-            yield from real(top, *args, **kwargs)
-            return
-        for parent, names in folders.items():
-            yield os.path.join(root, parent) if parent else str(root), [], names
+            return real(top, *args, **kwargs)
+        return below(str(root), tree)
 
     os.walk = fake
     try:

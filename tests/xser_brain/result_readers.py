@@ -479,7 +479,7 @@ READERS = [
     ),
     Reader(
         "examples of predict",
-        one("e.csv", "path,emotion\r\n/dev/null,sad\r\n"),
+        one("e.csv", f"path,emotion\r\n{__file__},sad\r\n"),
         read_examples,
     ),
     Reader("what a stream has heard", heard, hear_on),
