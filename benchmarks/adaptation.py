@@ -34,10 +34,10 @@ DRAWS = 5
 RUNNING = {f"shrinkage {s:g}": s for s in (1, 3, 10, 30, 100)}
 TRAINING = {
     f"share {share:g}, strength {strength:g}": (share, strength)
-    for share in (0.3, 0.5, 0.7)
-    for strength in (0.3, 1, 3)
+    for share in (0.3, 0.5, 0.7, 0.9)
+    for strength in (1, 3, 10)
 }
-FEW = {f"strength {s:g}": s for s in (0.003, 0.01, 0.03, 0.1, 0.3)}
+FEW = {f"strength {s:g}": s for s in (0.001, 0.003, 0.01, 0.03, 0.1)}
 DEFAULTS = {
     "running": f"shrinkage {SHRINKAGE:g}",
     "self_training": f"share {SHARE:g}, strength {STRENGTH:g}",
@@ -126,14 +126,18 @@ def report(trials: Trials, kind: str, settings) -> None:
     print(f"\n**{kind}** (default: {DEFAULTS[kind]})\n")
     head = ["target", *names, "chosen", "strict", "chosen, on the target", "default"]
     print(f"| {' | '.join(head)} |\n|{' --- |' * len(head)}")
+    means = []
     for target in trials.names:
         validated = [trials.validated(kind, name, target) for name in names]
         chosen = names[int(np.argmax(validated))]
         own = target, frozenset({target})
         given = [trials.score("strict", "", *own), score(chosen, *own)]
         given.append(score(DEFAULTS[kind], *own))
+        means.append(validated)
         cells = [target, *(f"{v:.1f}" for v in validated), chosen]
         print(f"| {' | '.join([*cells, *(f'{v:.1f}' for v in given)])} |", flush=True)
+    cells = ["mean", *(f"{v:.1f}" for v in np.mean(means, 0)), "", "", "", ""]
+    print(f"| {' | '.join(cells)} |")
 
 
 def main() -> None:

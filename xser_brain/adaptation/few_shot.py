@@ -62,29 +62,32 @@ def refit(
     inputs = np.c_[
         (embeddings - mean) / deviation / np.sqrt(width), np.ones(len(labels))
     ]
-    # The best moves are sums of the inputs: as many unknowns as utterances suffice.
-    kernel = inputs @ inputs.T
+    # The best moves are sums of the inputs: as many unknowns a class as utterances suffice,
+    # measured so that the penalty is the same in all directions.
+    values, vectors = np.linalg.eigh(inputs @ inputs.T)
+    kept = values > values[-1] * len(values) * np.finfo(float).eps
+    axes = vectors[:, kept] * np.sqrt(values[kept])
     before = linear.logits(np.asarray(embeddings, np.float64))
     classes = np.eye(len(linear.bias))[labels]
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        sums = flat.reshape(classes.shape)
-        moved = kernel @ sums
-        log_posteriors = log_softmax(before + moved, axis=1)
-        value = strength / 2 * (sums * moved).sum() - (classes * log_posteriors).sum()
-        gradient = kernel @ (np.exp(log_posteriors) - classes + strength * sums)
+        along = flat.reshape(axes.shape[1], -1)
+        log_posteriors = log_softmax(before + axes @ along, axis=1)
+        value = strength / 2 * (along**2).sum() - (classes * log_posteriors).sum()
+        gradient = axes.T @ (np.exp(log_posteriors) - classes) + strength * along
         return value, gradient.ravel()
 
     found = minimize(
         loss,
-        np.zeros(classes.size),
+        np.zeros(axes.shape[1] * classes.shape[1]),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-12, "gtol": 1e-8},
+        options={"maxiter": 10_000, "maxfun": 20_000, "ftol": 1e-12, "gtol": 1e-6},
     )
     if not np.isfinite(found.x).all():
         raise UserError("the labelled utterances give no classifier: use others")
-    moves = found.x.reshape(classes.shape).T @ inputs
+    along = found.x.reshape(axes.shape[1], -1)
+    moves = (vectors[:, kept] / np.sqrt(values[kept]) @ along).T @ inputs
     weight = moves[:, :-1] / deviation / np.sqrt(width)
     bias = moves[:, -1] - weight @ mean
     return Linear(linear.weight + weight, linear.bias + bias)

@@ -61,7 +61,7 @@ VIEWS = {
     ),
     MIXED: View(
         f"{ADAPTED}, {PROTOCOLS['running']}",
-        f"{MIXTURE} utterances heard before each, of which so many are of one emotion",
+        f"{MIXTURE} utterances heard before each, so many percent of them of one emotion",
         "{} %",
         "The emotion is neutral, or the first of the labels where that is none of them.",
     ),
