@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import setuptools  # noqa: F401  (it brings the distutils that run_setup is of)
+import soundfile
 
 from data_prep import __version__
 
@@ -204,7 +205,7 @@ def test_a_new_recipe_and_a_new_corpus(installed):
     assert "2 passed" in installed("python", "-m", "pytest", "-q", test)
     assert "\nmine " in installed("python", "-m", "data_prep", "list")
     standins = installed.folder / "results/demo/standins"
-    # Recordings of the new corpus: those of another, under its names.
+    # Recordings of the new corpus: those of another, backwards and under its names.
     labels = {"N": "neutral", "F": "happiness", "W": "anger", "T": "sadness"}
     for path in sorted((standins / "emodb").rglob("*.wav")):
         speaker, label = path.stem[:2], labels.get(path.stem[5])
@@ -212,7 +213,8 @@ def test_a_new_recipe_and_a_new_corpus(installed):
             number = len(list(standins.glob(f"mine/*/s{speaker}_{label}_*")))
             copy = standins / f"mine/s{speaker}/s{speaker}_{label}_{number:02}.wav"
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
+            samples, rate = soundfile.read(path)
+            soundfile.write(copy, samples[::-1], rate)
     out = installed(
         "xser", "new", "--source", "esd", "--non_target", "mine", "--target", "emodb"
     )
