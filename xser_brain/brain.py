@@ -92,6 +92,9 @@ class XSERBrain(sb.Brain):
             self._train_set.skip(self.step)
         _forget_after(Path(self.hparams.train_logger.save_file), self.optimizer_step)
         self._shown.initial = self._shown.n = self.optimizer_step
+        if self.optimizer_step:
+            steps = self.hparams.steps
+            logger.info("going on from step %d of %d", self.optimizer_step, steps)
         self._show_best()
 
     def fit(self, epoch_counter, train_set, valid_set):

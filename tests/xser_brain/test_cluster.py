@@ -660,7 +660,7 @@ def test_interrupted_tasks_go_on(late, argv, tmp_path, predictions, caplog):
     grid.wait(lambda: set(jobs.poll().values()) == {"done"})
     for name in names:
         assert (grid.run(name) / "predictions.csv").read_bytes() == predictions[name]
-        resumed = "Loading a checkpoint" in grid.log(name).partition("Going into")[0]
+        resumed = "going on from step" in grid.log(name).partition(": validation")[0]
         assert resumed == (name == killed)  # its log is that of its second job
 
 
@@ -681,7 +681,7 @@ def test_time_out(late, predictions):
     assert "timed-out too many times" in last.log("baseline1/1").splitlines()[-1]
     grid.wait(lambda: grid.open().poll()["proposed/1"] == "done")
     log = grid.log("proposed/1")
-    assert "Loading a checkpoint" in log.partition("Requeued job")[2]
+    assert "going on from step" in log.partition("Requeued job")[2]
     written = (grid.run("proposed/1") / "predictions.csv").read_bytes()
     assert written == predictions["proposed/1"]
 
