@@ -1,6 +1,7 @@
 """Progress bars: for people at a terminal, and for nobody else."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -42,3 +43,12 @@ def bar(*args, **options) -> tqdm:
     off = options.pop("disable", False) or _silent.get()
     # None is tqdm's own word for "unless it is a terminal".
     return tqdm(*args, **{"leave": False, **options}, disable=off or None)
+
+
+def lock_alone() -> None:
+    """Let the bars of this process alone take turns.
+
+    By default they share a lock with other processes, which a SIGKILL of them all leaves
+    in /dev/shm.
+    """
+    tqdm.set_lock(threading.RLock())

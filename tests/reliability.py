@@ -28,12 +28,12 @@ import yaml
 
 from data_prep import standin
 from data_prep.manifest import write_atomic
+from data_prep.progress import lock_alone
 from tests.xser_brain.damage import flips, is_noticed
 from tests.xser_brain.faults import FAULTS, RUN, TRAIN, call, try_fault
 from tests.xser_brain.small import RECIPE, TINY, without_ecapa, write_encoder
 from xser_brain.artefacts import RUN as RECORD
 from xser_brain.artefacts import read_run
-from xser_brain.training import launch
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 GRADIENTS_OF = Path(__file__).parent / "xser_brain/gradients_of.py"
@@ -72,7 +72,7 @@ class Bench:
 
 def _train(argv: list[str], log: str) -> None:
     os.setsid()
-    launch.lock_bars()
+    lock_alone()
     with open(log, "a") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)

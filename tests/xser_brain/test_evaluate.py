@@ -15,8 +15,8 @@ from sklearn import metrics
 from data_prep import audio, manifest
 from data_prep.audio import SAMPLE_RATE
 from xser_brain.cli import main
-from xser_brain.evaluation.finished import Heard
 from xser_brain.evaluation.material import Material, of_table
+from xser_brain.evaluation.scoring import Heard
 from xser_brain.inference import Classifier
 from xser_brain.inference.calibration import expected_calibration_error
 

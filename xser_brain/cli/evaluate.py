@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Carry out ``xser evaluate``; 1 if some recordings could not be scored."""
-    from xser_brain.evaluation.finished import score
+    from xser_brain.evaluation.scoring import score
     from xser_brain.inference.recordings import Windows
     from xser_brain.reports import leaderboard
 

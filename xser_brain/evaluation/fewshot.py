@@ -14,7 +14,7 @@ from xser_brain.adaptation.linear import Linear
 from xser_brain.adaptation.unlabelled import require_statistics
 from xser_brain.evaluation import embeddings as kept
 from xser_brain.evaluation.curve import Curve
-from xser_brain.evaluation.finished_run import Finished
+from xser_brain.evaluation.finished import Finished
 from xser_brain.inference.loading import load
 
 NAME = "fewshot.json"

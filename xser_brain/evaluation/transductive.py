@@ -22,7 +22,7 @@ from xser_brain.adaptation.running import SHRINKAGE
 from xser_brain.adaptation.self_training import ROUNDS, SHARE, STRENGTH
 from xser_brain.evaluation import unlabelled
 from xser_brain.evaluation.curve import Curve, gain
-from xser_brain.evaluation.finished_run import Finished
+from xser_brain.evaluation.finished import Finished
 from xser_brain.evaluation.summary import summarise
 from xser_brain.inference.classifier import Classifier, Embedded
 from xser_brain.yaml_text import read_yaml

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Protocol
 
 from data_prep.errors import UserError
-from data_prep.progress import bar
+from data_prep.progress import bar, lock_alone
 from xser_brain.grids import temporary
 from xser_brain.grids.cluster import Task
 from xser_brain.recipes import find, full_path, is_file
@@ -350,7 +350,7 @@ def _note(log: Path, line: str) -> None:
 def _run(task: Task, threads: int, gpu: str | None, temporaries: Path) -> None:
     """One run, in a process of its own."""
     temporary.use(temporaries)
-    launch.lock_bars()
+    lock_alone()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ["OMP_NUM_THREADS"] = str(threads)
     os.environ["CUDA_VISIBLE_DEVICES"] = gpu or ""

@@ -11,9 +11,9 @@ import numpy as np
 
 from data_prep.manifest import write_atomic
 from data_prep.outside import cell, printable
-from xser_brain.evaluation.finished import Scored, in_common
 from xser_brain.evaluation.intervals import FEWEST_UNITS
 from xser_brain.evaluation.metrics import uar
+from xser_brain.evaluation.scoring import Scored, in_common
 from xser_brain.evaluation.significance import compare, signed_rank
 from xser_brain.evaluation.summary import shown_interval
 from xser_brain.reports.render import Table
@@ -238,7 +238,6 @@ def _leaders(given: Sequence[Entry], title: str) -> Table:
             means = [np.mean([f[key] for f in pairs]) for key in ("uar", "macro_f1")]
             row.append(f"{means[0]:.1f} / {means[1]:.1f}" if pairs else "")
         rows.append(row)
-    rows.sort(key=lambda row: models.index(row[0]))
     header = ["model", *names, *["mean"] * (len(names) > 1)]
     return Table(title, header, rows, [LEADERS_NOTE])
 

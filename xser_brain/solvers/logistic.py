@@ -7,7 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from xser_brain.numbers import number
-from xser_brain.solvers.stacked import LEAST, Linear, Stacked
+from xser_brain.solvers.stacked import LEAST, Fit, Stacked
 
 
 class Logistic(Stacked):
@@ -50,7 +50,7 @@ class Logistic(Stacked):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x, own.emotions, weights)
-            return Linear(mean, scale, *_of_all(model, own.classes))
+            return Fit(mean, scale, *_of_all(model, own.classes))
 
         return fit
 

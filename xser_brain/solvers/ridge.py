@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xser_brain.solvers.stacked import LEAST, Linear, Stacked
+from xser_brain.solvers.stacked import LEAST, Fit, Stacked
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Moments:
     def _with(self, other: "Moments"):
         return zip(vars(self).values(), vars(other).values(), strict=True)
 
-    def solve(self, strength: float) -> Linear:
+    def solve(self, strength: float) -> Fit:
         """Solve the regression.
 
         Arguments
@@ -76,7 +76,7 @@ class Moments:
 
         Returns
         -------
-        Linear
+        Fit
         """
         mean, labels = self.first / self.weight, self.labels / self.weight
         covariance = self.second / self.weight - np.outer(mean, mean)
@@ -85,7 +85,7 @@ class Moments:
         cross = (self.cross / self.weight - np.outer(mean, labels)) / scale[:, None]
         penalty = strength * covariance.trace() / len(covariance)
         covariance[np.diag_indices_from(covariance)] += penalty
-        return Linear(mean, scale, np.linalg.solve(covariance, cross), labels)
+        return Fit(mean, scale, np.linalg.solve(covariance, cross), labels)
 
 
 class Ridge(Stacked):

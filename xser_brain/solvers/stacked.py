@@ -17,7 +17,7 @@ LEAST = 1e-6  # of a standard deviation
 
 
 @dataclass(frozen=True)
-class Linear:
+class Fit:
     """A linear classifier of one vector, on its standardised values.
 
     Arguments
@@ -72,7 +72,7 @@ class Training:
 
 
 # From the index of a language to leave out, or None, and a strength.
-Fitter = Callable[[int | None, float], Linear]
+Fitter = Callable[[int | None, float], Fit]
 
 
 def cell_weights(languages: np.ndarray, emotions: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ class Stacked(Solver):
         Returns
         -------
         callable
-            ``fit(language, strength) -> Linear``; strengths come from high to low.
+            ``fit(language, strength) -> Fit``; strengths come from high to low.
         """
         raise NotImplementedError
 
@@ -251,7 +251,7 @@ class _Fitted:
             for vector in self.used
         }
 
-    def on_all(self, candidate: Mapping) -> list[Linear]:
+    def on_all(self, candidate: Mapping) -> list[Fit]:
         """The classifiers of a candidate, of all languages."""
         return [
             self.fitters[vector](None, candidate["strength"])

@@ -3,12 +3,10 @@
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Sequence
 
-from tqdm import tqdm
-
 from data_prep.errors import UserError
+from data_prep.progress import lock_alone
 from xser_brain.training.stopping import Stopped
 
 OPTION = "--processes"
@@ -109,15 +107,6 @@ def launch(function: Callable, argv: Sequence[str], processes: int) -> None:
         raise
 
 
-def lock_bars() -> None:
-    """Let progress bars of this process alone take turns.
-
-    By default they share a lock with other processes, which a SIGKILL of them all leaves
-    in /dev/shm.
-    """
-    tqdm.set_lock(threading.RLock())
-
-
 def _work(
     rank: int, function: Callable, argv: list[str], processes: int, port: int
 ) -> None:
@@ -129,7 +118,7 @@ def _work(
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
-    lock_bars()
+    lock_alone()
     try:
         function(argv)
     except Stopped as stopped:
