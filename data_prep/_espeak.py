@@ -170,35 +170,33 @@ def _serve(clips: list[Speech]) -> None:
 
     library = ctypes.CDLL(espeakng_loader.get_library_path())
     library.espeak_Info.restype = ctypes.c_char_p
-    with tempfile.TemporaryDirectory() as short:
-        # espeak-ng takes no path of its data beyond 160 characters
-        data = Path(short, "espeak-ng-data")
-        data.symlink_to(espeakng_loader.get_data_path())
-        options = _OUTPUT_SYNCHRONOUS, 0, os.fsencode(data), _DONT_EXIT
-        if library.espeak_Initialize(*options) != _RATE:
-            sys.exit("espeak-ng did not initialise: reinstall espeakng-loader")
-        library.espeak_SetSynthCallback(keep)
-        print(library.espeak_Info(None).decode(), flush=True)
-        running = 0
-        for clip in clips:
-            if running == os.cpu_count():
-                finish_one()
-                running -= 1
-            if os.fork():
-                running += 1
-                continue
-            status = 1  # the child leaves without the parent's clean-up
-            try:
-                _say(library, clip)
-                audio = _master(np.concatenate(chunks), clip)
-                soundfile.write(clip.path, audio, clip.sample_rate, subtype="PCM_16")
-                status = 0
-            except Exception:
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        for _ in range(running):
+    # espeak-ng takes no path of its data beyond 160 characters; those of clips are whole.
+    os.chdir(Path(espeakng_loader.get_data_path()).parent)
+    options = _OUTPUT_SYNCHRONOUS, 0, b".", _DONT_EXIT
+    if library.espeak_Initialize(*options) != _RATE:
+        sys.exit("espeak-ng did not initialise: reinstall espeakng-loader")
+    library.espeak_SetSynthCallback(keep)
+    print(library.espeak_Info(None).decode(), flush=True)
+    running = 0
+    for clip in clips:
+        if running == os.cpu_count():
             finish_one()
+            running -= 1
+        if os.fork():
+            running += 1
+            continue
+        status = 1  # the child leaves without the parent's clean-up
+        try:
+            _say(library, clip)
+            audio = _master(np.concatenate(chunks), clip)
+            soundfile.write(clip.path, audio, clip.sample_rate, subtype="PCM_16")
+            status = 0
+        except Exception:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    for _ in range(running):
+        finish_one()
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 import csv
 import importlib.util
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -396,3 +399,22 @@ def test_speakers_differ(root):
 def test_a_marker_of_another_kind(tmp_path, text):
     (tmp_path / standin.MARKER).write_text(text)
     assert not standin.is_standin(tmp_path)
+
+
+@needs_espeak
+def test_a_kill_leaves_no_temporary_file(tmp_path):
+    code = "import sys; from pathlib import Path; from data_prep import standin\n"
+    code += "standin.write('emodb', Path(sys.argv[1]), progress=False)"
+    temporary, clips = tmp_path / "tmp", tmp_path / "emodb"
+    temporary.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, clips],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        start_new_session=True,
+    )
+    while not list(tmp_path.rglob("*.wav")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not list(temporary.iterdir())

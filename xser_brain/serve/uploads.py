@@ -1,16 +1,14 @@
 """Where a server keeps recordings while it needs them, and nothing afterwards."""
 
-import os
 import shutil
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-from data_prep.locks import ALONE, AT_ONCE, Lock
+from xser_brain import scratch
 
 PREFIX = "xser-serve-"
-LOCK = "lock"
 EVERY = 5.0  # seconds
 SENT, CLAIMED = 30.0, 900.0  # seconds until a file goes that nobody takes
 
@@ -42,12 +40,7 @@ class Uploads:
     """
 
     def __init__(self, parent: Path | None = None):
-        parent = Path(parent or tempfile.gettempdir())
-        for folder in parent.glob(f"{PREFIX}*"):
-            _remove_left(folder)
-        self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-        self._lock = Lock(self.root / LOCK)
-        self._lock.acquire(ALONE)
+        self.root, self._lock = scratch.hold(PREFIX, parent)
         self.folder, self._claimed = self.root / "sent", self.root / "claimed"
         self.folder.mkdir()
         self._claimed.mkdir()
@@ -108,9 +101,7 @@ class Uploads:
 
     def __exit__(self, *exception) -> None:
         self._ended.set()
-        shutil.rmtree(self.root, ignore_errors=True)
-        with self._lock:
-            pass
+        scratch.release(self.root, self._lock)
 
 
 def _remove_old(path: Path, before: float) -> None:
@@ -119,13 +110,3 @@ def _remove_old(path: Path, before: float) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
     except OSError:  # not empty, or removed by somebody else
         pass
-
-
-def _remove_left(folder: Path) -> None:
-    """Remove the folder of a server that was killed; that of a living one is locked."""
-    lock = folder / LOCK
-    if folder.is_symlink() or not lock.is_file() or lock.stat().st_uid != os.getuid():
-        return
-    with Lock(lock) as held:
-        if held.acquire(ALONE | AT_ONCE):
-            shutil.rmtree(folder, ignore_errors=True)
