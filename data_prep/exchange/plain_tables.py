@@ -35,7 +35,11 @@ PARTS = {
 }
 
 
-def read(path: Path, delimiter: str = "") -> list[dict[str, str]]:
+def read(
+    path: Path,
+    delimiter: str = "",
+    mend: str = "save it as CSV in UTF-8, or name its --delimiter",
+) -> list[dict[str, str]]:
     """Read a table.
 
     Arguments
@@ -45,6 +49,8 @@ def read(path: Path, delimiter: str = "") -> list[dict[str, str]]:
     delimiter : str
         Between values; by default a comma, semicolon, tab or bar, whichever the header
         has.
+    mend : str
+        What to do about one that is no such table.
 
     Returns
     -------
@@ -63,7 +69,7 @@ def read(path: Path, delimiter: str = "") -> list[dict[str, str]]:
         path,
         "a labelled table",
         (),
-        mend="save it as CSV in UTF-8, or name its --delimiter",
+        mend=mend,
         delimiters=delimiter or DELIMITERS,
     )
     if not rows:
@@ -72,7 +78,10 @@ def read(path: Path, delimiter: str = "") -> list[dict[str, str]]:
 
 
 def choose(
-    header: Sequence[str], given: Mapping[str, str], where: object
+    header: Sequence[str],
+    given: Mapping[str, str],
+    where: object,
+    mend: str = "name it by --{}_column",
 ) -> dict[str, str]:
     """Tell which column says what.
 
@@ -84,6 +93,8 @@ def choose(
         Columns by the keys of ``columns.COLUMNS``, where their names do not tell.
     where : object
         The table, for messages.
+    mend : str
+        What to do where no name tells, with a place for the key.
 
     Returns
     -------
@@ -114,8 +125,8 @@ def choose(
             chosen[key] = column
         elif key in REQUIRED:
             raise UserError(
-                f"{where} has no column that is known to hold the {key}: name it by "
-                f"--{key}_column; {there}"
+                f"{where} has no column that is known to hold the {key}: "
+                f"{mend.format(key)}; {there}"
             )
     return chosen
 

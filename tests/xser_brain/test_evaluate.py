@@ -291,6 +291,17 @@ def test_words_of_a_table(tmp_path):
     ]
 
 
+def test_a_table_is_what_import_takes_it_for(tmp_path):
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/a.wav").touch()
+    text = "\ufeffFile Name;Label;Actor;Language\nclips\\a.wav;sad;anna;German\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    material = of_table(tmp_path / "t.csv")
+    [row] = material.rows
+    assert (row.native_emotion, row.speaker, row.language) == ("sad", "anna", "de")
+    assert material.paths[row.ID] == str(tmp_path / "clips/a.wav")
+
+
 def test_recordings_that_cannot_be_read_are_named(evaluate, other, tmp_path):
     for number in range(6):
         soundfile.write(tmp_path / f"{number}.wav", noise(1.0, number), SAMPLE_RATE)
@@ -311,7 +322,7 @@ def test_mistakes_are_one_line(refused, other, standins, tmp_path):
     good.write_text("path,emotion\na.wav,sad\n")
     (tmp_path / "twice.csv").write_text("path,emotion\na.wav,sad\na.wav,sad\n")
     (tmp_path / "out.csv").write_text("path,emotion\n/etc/passwd,sad\n")
-    (tmp_path / "no.csv").write_text("file,emotion\na.wav,sad\n")
+    (tmp_path / "no.csv").write_text("x,emotion\na.wav,sad\n")
     for args, said in (
         ((), "pass --corpus=NAME or --table=FILE"),
         (("--corpus", "emodb"), "--corpus needs --data_root"),
@@ -322,7 +333,7 @@ def test_mistakes_are_one_line(refused, other, standins, tmp_path):
         ),
         (("--corpus", "emodb", f"--data_root={tmp_path}/no"), "no folder"),
         (("--table", tmp_path / "none.csv"), "cannot be read"),
-        (("--table", tmp_path / "no.csv"), "the column path is missing"),
+        (("--table", tmp_path / "no.csv"), "known to hold the path: call it path; there are x"),
         (("--table", tmp_path / "twice.csv"), "names 'a.wav' twice"),
         (("--table", tmp_path / "out.csv"), "pass --data_root=DIR, below which"),
         (("--table", good), "none of the 1 recordings"),

@@ -6,18 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_prep import completeness, corpus, manifest, prepare, splits
+from data_prep import completeness, corpus, languages, manifest, prepare, splits
 from data_prep.errors import UserError
+from data_prep.exchange import plain_tables
 from data_prep.manifest import Row
-from data_prep.outside import inside, printable, read_csv
+from data_prep.outside import inside, printable
 from data_prep.vocabulary import LABEL_SETS, WIDE
 from xser_brain.protocol.labels import LabelSet
 
-COLUMNS = ("path", "emotion")
 MEND = (
     "write it with the columns path and emotion, and speaker, language and gender where "
     "they are known"
 )
+RENAME = "call it {}"
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ def of_table(path: Path, data_root: Path | None = None) -> Material:
     Arguments
     ---------
     path : Path
-        A CSV with the columns ``path`` and ``emotion``, and ``speaker``, ``language``
-        and ``gender`` (or ``sex``) where they are known.
+        As ``python -m data_prep import csv`` takes it: the columns path and emotion, and
+        speaker, language and gender where they are known, by their usual names.
     data_root : Path, optional
         What its paths are relative to, and lie below; by default its own folder.
 
@@ -180,20 +181,23 @@ def of_table(path: Path, data_root: Path | None = None) -> Material:
     UserError
         If it cannot be read, a recording is named twice, or one lies elsewhere.
     """
-    lines = read_csv(path, "a labelled table", COLUMNS, mend=MEND)
+    lines = plain_tables.read(path, mend=MEND)
+    columns = plain_tables.choose(list(lines[0]), {}, path, RENAME)
     root = Path(data_root or path.parent)
+    disk = plain_tables.Disk(root)
     rows, paths, missing = [], {}, 0
     for line in lines:
-        name = line["path"].strip()
+        said = {key: line[column].strip() for key, column in columns.items()}
+        name = said["path"]
         if name in paths:
             raise UserError(f"{path} names {name!r:.200} twice: leave one out")
         try:
-            paths[name] = str(inside(root, name))
+            paths[name] = str(inside(root, disk.find(name) or name))
         except UserError as error:
             raise UserError(
                 f"{path}: {error}: pass --data_root=DIR, below which all recordings lie"
             ) from error
-        word = line["emotion"].strip()
+        word, language = said["emotion"], said.get("language", "")
         missing += not os.path.exists(paths[name])
         rows.append(
             Row(
@@ -202,17 +206,15 @@ def of_table(path: Path, data_root: Path | None = None) -> Material:
                 wav=name,
                 sample_rate=1,
                 corpus="",
-                language=line.get("language", "").strip(),
-                speaker=line.get("speaker", "").strip(),
+                language=languages.code(language) or language,
+                speaker=said.get("speaker", ""),
                 emotion="",
                 native_emotion=word,
                 split="test",
-                gender=(line.get("gender") or line.get("sex") or "").strip(),
+                gender=said.get("gender", ""),
                 category=word.casefold() if word.casefold() in WIDE else "",
             )
         )
-    if not rows:
-        raise UserError(f"{path} holds no utterance: {MEND}")
     if missing == len(rows):
         raise UserError(
             f"none of the {missing} recordings of {path} is below {root}, as "
