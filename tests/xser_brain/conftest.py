@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from models import exported
 from small import KINDS, RECIPE, TINY, without_ecapa, write_encoder
 from speechbrain.utils.logger import TqdmCompatibleStreamHandler
 
 from data_prep import manifest, standin
 from data_prep.manifest import EMOTIONS, Row
 from xser_brain.cli.train import main
+from xser_brain.inference import Classifier
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -189,6 +191,18 @@ def small_encoder(tmp_path_factory):
         return folders[key]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """An exported ECAPA's folder, and the model in it."""
+    return exported(tmp_path_factory.mktemp("small") / "model")
+
+
+@pytest.fixture(scope="session")
+def classifier(small):
+    """It, ready to be used."""
+    return Classifier.from_pretrained(small[0], device="cpu")
 
 
 @pytest.fixture(scope="session")

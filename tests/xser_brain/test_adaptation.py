@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
-from models import exported, noise
+from models import noise
 from scipy.special import softmax
 
 from data_prep.errors import UserError
@@ -22,11 +22,6 @@ from xser_brain.inference.recordings import Windows
 
 TRAINING = np.array([[1.0, -2.0, 0.5], [1.0, 2.0, 0.5]])
 ONLINE = PROTOCOLS["running"]
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return exported(tmp_path_factory.mktemp("small") / "model")
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from models import exported, noise
+from models import noise
 
 from data_prep import audio
 from data_prep.audio import SAMPLE_RATE
 from xser_brain.cli import main
-from xser_brain.inference import Classifier
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """An exported ECAPA's folder, and the model in it."""
-    return exported(tmp_path_factory.mktemp("small") / "model")
-
-
-@pytest.fixture(scope="module")
-def classifier(small):
-    return Classifier.from_pretrained(small[0], device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -333,7 +333,7 @@ def test_mistakes_are_one_line(refused, other, standins, tmp_path):
         ),
         (("--corpus", "emodb", f"--data_root={tmp_path}/no"), "no folder"),
         (("--table", tmp_path / "none.csv"), "cannot be read"),
-        (("--table", tmp_path / "no.csv"), "known to hold the path: call it path; there are x"),
+        (("--table", tmp_path / "no.csv"), "hold the path: call it path; there are x"),
         (("--table", tmp_path / "twice.csv"), "names 'a.wav' twice"),
         (("--table", tmp_path / "out.csv"), "pass --data_root=DIR, below which"),
         (("--table", good), "none of the 1 recordings"),

@@ -32,17 +32,6 @@ from xser_brain.inference.recordings import Windows, as_recording, find_audio, r
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """An exported ECAPA's folder, and the model in it."""
-    return exported(tmp_path_factory.mktemp("small") / "model")
-
-
-@pytest.fixture(scope="module")
-def classifier(small):
-    return Classifier.from_pretrained(small[0], device="cpu")
-
-
-@pytest.fixture(scope="module")
 def clips(tmp_path_factory):
     """A folder of twelve clips in two folders, of many lengths, and other files."""
     folder = tmp_path_factory.mktemp("clips")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from models import build, exported, noise
+from models import build, noise
 from models import record as some_record
 from sklearn.metrics import balanced_accuracy_score
 
@@ -28,11 +28,6 @@ from xser_brain.inference import Classifier
 from xser_brain.models.export import export
 
 CORPUS, SPEAKER = (f"transductive ({of} statistics)" for of in ("corpus", "speaker"))
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    return exported(tmp_path_factory.mktemp("small") / "model")
 
 
 @pytest.fixture(scope="module")
