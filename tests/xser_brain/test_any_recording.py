@@ -129,6 +129,7 @@ def test_a_file_that_its_reader_leaves_is_no_answer_to_the_next(video, tmp_path)
             list(decoder.blocks(str(tmp_path / "a.mkv"), 20.0))
 
 
+@pytest.mark.slow
 def test_time_of_whoever_reads_is_not_the_file_s(video, tmp_path, monkeypatch):
     """What is classified between two blocks may take longer than decoding may."""
     monkeypatch.setattr(ffmpeg, "SECONDS", 5.0)
@@ -233,10 +234,9 @@ def folder(tmp_path, video):
 LEFT = {"notes.txt", "b/._c.flac", ".hidden/", "linked/"}
 
 
-@pytest.mark.parametrize("bar", [True, False])
-def test_what_is_not_taken_is_named_and_counted(bar, folder, small):
+def test_what_is_not_taken_is_named_and_counted(folder, small):
     command = [sys.executable, "-m", "xser_brain", "predict", small, folder]
-    command += ["--format=json"] + ["--noprogressbar"] * (not bar)
+    command += ["--format=json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     paths = [json.loads(line)["path"] for line in done.stdout.splitlines()]

@@ -127,6 +127,7 @@ def test_one_line_of_progress(argv, terminal, tmp_path):
     assert not [line for line in stays if "it/s" in line or "left" in line], stays
 
 
+@pytest.mark.slow
 def test_noprogressbar_silences_all(argv, terminal, tmp_path):
     """At a terminal too, and while corpora are prepared."""
     given = argv(tmp_path)

@@ -105,6 +105,7 @@ def test_equal_scores(family, options, small_encoder, through_pipeline, tmp_path
     np.testing.assert_allclose(found, shares, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_normalisation(small_encoder, through_pipeline, tmp_path):
     source = small_encoder("wav2vec2", do_normalize=False)
     folder, model = linear(tmp_path / "m", source)
