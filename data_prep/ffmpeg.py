@@ -98,7 +98,8 @@ class FFmpeg:
             self._ended = True
         for process in self._all:
             process.kill()
-            with process:  # closes the pipes, and waits
+            # Closes the pipes, and waits; what one that died was asked cannot be flushed.
+            with contextlib.suppress(BrokenPipeError), process:
                 pass
 
     def probe(self, path: str) -> Header:

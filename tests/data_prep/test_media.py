@@ -229,6 +229,7 @@ def test_a_file_that_takes_too_long_is_given_up(tmp_path, video, monkeypatch):
         assert len(decoder.decode(str(tmp_path / "b.mp4")).samples)
         (process,) = decoder._idle
         process.kill()  # as a crash would
+        process.wait()  # so that the request stays in the pipe, to be flushed at the end
         with pytest.raises(AudioError, match="FFmpeg crashes"):
             decoder.decode(str(tmp_path / "a.mp4"))
         assert len(decoder.decode(str(tmp_path / "a.mp4")).samples)
