@@ -13,8 +13,9 @@ DEMO := train.py hparams/iemocap_to_emodb.yaml --demo=True
 demo: $(VENV)/.demo
 	cd recipes/en_de && ../../$(BIN)/python $(DEMO)
 
+# Two modules of tests at a time; each is run by one process, as its fixtures are costly.
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist=loadfile -m "not slow"
 
 # Counting lines costs half as much again, and refuses nothing.
 coverage: $(VENV)/.dev

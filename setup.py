@@ -32,6 +32,7 @@ EXTRAS["dev"] = [
     "playwright>=1.44",
     "pytest>=8.0",
     "pytest-cov>=5.0",
+    "pytest-xdist>=3.5",
     "pytorch-metric-learning>=2.5",
     "ruff>=0.6",
 ]

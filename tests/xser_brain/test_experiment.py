@@ -21,8 +21,9 @@ from data_prep import corpus, manifest, prepare, standin
 from data_prep.manifest import EMOTIONS
 from xser_brain.brain import XSERBrain
 from xser_brain.cli.train import main
-from xser_brain.training import spec
-from xser_brain.training.checkpoints import UNFINISHED
+from xser_brain.training import record as record_of_run
+from xser_brain.training import run, spec
+from xser_brain.training.checkpoints import UNFINISHED, AtomicCheckpointer
 from xser_brain.training.spec import hparams_sha256
 
 RUN = Path("ravdess_to_emodb/proposed/ecapa/1")
@@ -603,6 +604,38 @@ def test_run_goes_on_after_a_full_disk(
     assert main(argv(disk)) == 0
     assert_equal(checkpoints(disk / RUN), checkpoints(finished))
     assert record(disk / RUN)["target_all"] == record(finished)["target_all"]
+
+
+def moved(folder, function):
+    """What moves a run's folder away before it does something for the first time."""
+
+    def call(*args, **kwargs):
+        if not folder.with_name("elsewhere").exists():
+            folder.rename(folder.with_name("elsewhere"))
+        return function(*args, **kwargs)
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        (AtomicCheckpointer, "save_checkpoint"),
+        (run, "score"),
+        (record_of_run, "write"),
+    ],
+    ids=["checkpoint", "score", "record"],
+)
+def test_a_folder_moved_in_mid_run(place, name, complaint, argv, tmp_path, monkeypatch):
+    """Neither trained on nor written anew without what went before."""
+    folder = tmp_path / RUN
+    monkeypatch.setattr(place, name, moved(folder, getattr(place, name)))
+    line = complaint(argv(tmp_path))
+    assert "is not there: if it was moved in mid-run, move it back" in line
+    assert not folder.exists()
+    monkeypatch.undo()
+    folder.with_name("elsewhere").rename(folder)
+    assert main(argv(tmp_path)) == 0
 
 
 def damage_with_nan(path):

@@ -211,7 +211,6 @@ def test_a_mishap_of_one_is_one_line(pair, argv, tmp_path):
     assert code == 2
     assert re.search("^error: .* is not there: .*move it back", error, re.M), error
     assert "Traceback" not in error
-    shutil.rmtree(run, ignore_errors=True)
     (tmp_path / "elsewhere").rename(run)
     assert end(start(command))[0] == 0
     assert_as(run, pair)

@@ -191,7 +191,11 @@ class AtomicCheckpointer(Checkpointer):
 
     def _new_checkpoint_dirpath(self):
         path = super()._new_checkpoint_dirpath()
-        return path.with_name(UNFINISHED + path.name)
+        path = path.with_name(UNFINISHED + path.name)
+        # SpeechBrain would make the run's folder anew if it was moved away, and the run
+        # end well in one that lacks all that went before.
+        path.mkdir()
+        return path
 
     def save_checkpoint(self, *args, **kwargs):
         """See ``Checkpointer.save_checkpoint``."""

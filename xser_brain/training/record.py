@@ -15,7 +15,7 @@ import torch
 
 from data_prep.manifest import SCHEMA as MANIFEST_SCHEMA
 from data_prep.manifest import Row, write_atomic
-from xser_brain.artefacts import PREDICTIONS, RUN, read_run
+from xser_brain.artefacts import IDENTITY, PREDICTIONS, RUN, read_run
 from xser_brain.brain import XSERBrain, unwrapped
 from xser_brain.evaluation import embeddings
 from xser_brain.evaluation.summary import in_words, summarise
@@ -63,6 +63,7 @@ def write(
         What settings were chosen among which, and how.
     """
     folder = spec.folder
+    best = brain.checkpointer.find_checkpoint(max_key="score").meta
     embeddings.save(folder, outputs)
     predicted = {part: given for part, (_, given) in outputs.items()}
     target = predicted["target"]
@@ -82,7 +83,6 @@ def write(
         plan.label_set.names,
         title + (" (synthetic stand-ins)" if plan.standin else ""),
     )
-    best = brain.checkpointer.find_checkpoint(max_key="score").meta
     record = {
         "schema": SCHEMA,
         "standin": plan.standin,
@@ -146,6 +146,7 @@ def write(
     model = collect(encoder, brain.modules, temperature, predicted.get("train"))
     export(folder / "model", model, spec.settings["whole"], record)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    (folder / IDENTITY).stat()  # a folder moved meanwhile was made anew
     write_atomic(folder / RUN, text.encode())
 
 
