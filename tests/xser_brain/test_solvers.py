@@ -8,8 +8,9 @@ from sklearn.linear_model import Ridge as Oracle
 
 from data_prep.errors import UserError
 from xser_brain.cli.train import main
+from xser_brain.inference.calibration import fit_temperature
 from xser_brain.inference.classifier import Classifier
-from xser_brain.solvers import Logistic, Ridge, Vectors
+from xser_brain.solvers import Ensemble, Logistic, Ridge, Vectors
 from xser_brain.solvers.nested import choose
 from xser_brain.solvers.stacked import cell_weights
 
@@ -91,6 +92,55 @@ def test_a_language_is_judged_by_those_who_never_heard_it(vectors, solver, monke
     true = vectors.emotions[~heard]
     recalls = [(scores[true == k] == k).mean() for k in range(3)]
     assert choice["candidates"][0]["uar"]["ur"] == pytest.approx(100 * np.mean(recalls))
+
+
+def members() -> list:
+    options = {"layers": [[1], [0, 1]], "poolings": ["mean", "both"]}
+    return [Logistic(strengths=[0.1, 0.3], **options), Ridge(**options)]
+
+
+def test_an_ensemble_takes_the_best_on_languages_left_out(vectors):
+    choice = Ensemble(members(), size=3).solve(vectors).choice
+    assert len(choice["candidates"]) == 12
+    ranked = sorted(choice["candidates"], key=lambda one: -one["mean"])
+    names = ("solver", "layers", "pooling", "strength")
+    expected = [{name: one[name] for name in names} for one in ranked[:3]]
+    assert choice["chosen"] == expected
+    alone = members()[1].solve(vectors).choice["candidates"]
+    assert [one["uar"] for one in choice["candidates"][8:]] == [c["uar"] for c in alone]
+
+
+def test_scores_of_an_ensemble_are_the_mean_of_calibrated_ones(vectors):
+    """Each by the temperature that it needs on languages it has not heard."""
+    solvers = [
+        Logistic(layers=[[1]], poolings=["mean"], strengths=[0.1]),
+        Ridge(layers=[[0, 1]], poolings=["both"], strengths=[0.5]),
+    ]
+    found = predicted(Ensemble(solvers).solve(vectors), vectors.views[0])
+    expected = np.zeros_like(found)
+    for solver in solvers:
+        held_out = np.zeros_like(found)
+        for left_out in range(3):
+            own = vectors.languages == left_out
+            others = Vectors(
+                [view[~own] for view in vectors.views],
+                vectors.emotions[~own],
+                vectors.languages[~own],
+                vectors.names,
+                3,
+                vectors.poolings,
+            )
+            held_out[own] = predicted(solver.solve(others), vectors.views[0])[own]
+        shares = np.exp(held_out) / np.exp(held_out).sum(-1, keepdims=True)
+        temperature = fit_temperature(shares, vectors.emotions)
+        expected += predicted(solver.solve(vectors), vectors.views[0]) / temperature / 2
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [[], ["Ridge"]])
+def test_an_ensemble_needs_solvers(wrong):
+    with pytest.raises(UserError, match="at least one solver"):
+        Ensemble(wrong)
 
 
 def test_one_language_leaves_the_first_candidate():

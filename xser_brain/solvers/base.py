@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xser_brain.encoders.pooling import POOLINGS
+from xser_brain.evaluation.metrics import confusion_matrix, uar
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,25 @@ class Vectors:
     def layers(self) -> int:
         """Of the encoder, its input included."""
         return self.views[0].shape[1] // len(self.poolings)
+
+    @property
+    def heard(self) -> list[str]:
+        """The languages that there are utterances of."""
+        there = set(self.languages.tolist())
+        return [name for index, name in enumerate(self.names) if index in there]
+
+    def where(self, language: str) -> tuple[int, np.ndarray]:
+        """A language's index, and (utterances,) whether each is of it."""
+        index = [*self.names].index(language)
+        return index, self.languages == index
+
+    def judge(self, language: str, scores: Sequence[np.ndarray]) -> list[float]:
+        """UAR in percent of each of some (utterances, classes) scores of a language."""
+        true = self.emotions[self.where(language)[1]]
+        return [
+            float(uar(confusion_matrix(true, given.argmax(1), self.classes)))
+            for given in scores
+        ]
 
     def of(self, vector: int) -> np.ndarray:
         """One vector of all views: (views * utterances, width) float64."""

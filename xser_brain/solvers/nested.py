@@ -30,18 +30,23 @@ class Choice:
     @property
     def best(self) -> int:
         """The first of those with the highest mean; the first of all without scores."""
-        if not self.scores.size:
-            return 0
-        return int(self.scores.mean(1).argmax())
+        return self.top(1)[0]
 
-    def describe(self) -> dict:
-        """What run.json says of it."""
+    def top(self, count: int) -> list[int]:
+        """So many with the highest means, the first of equals first."""
+        if not self.scores.size:
+            return [*range(min(count, len(self.candidates)))]
+        return np.argsort(-self.scores.mean(1), kind="stable")[:count].tolist()
+
+    def describe(self, count: int | None = None) -> dict:
+        """What run.json says of it, if the best or so many of the best are taken."""
         judged = self.scores.size > 0
+        chosen = [dict(self.candidates[which]) for which in self.top(count or 1)]
         return {
             "by": HOW
             if judged
             else "the first candidate: one language cannot be left out",
-            "chosen": dict(self.candidates[self.best]),
+            "chosen": chosen[0] if count is None else chosen,
             "candidates": [
                 {
                     **candidate,

@@ -8,7 +8,6 @@ import numpy as np
 
 from data_prep.errors import UserError
 from xser_brain.encoders.pooling import POOLINGS
-from xser_brain.evaluation.metrics import confusion_matrix, uar
 from xser_brain.numbers import number
 from xser_brain.solvers.base import Solution, Solver, Vectors
 from xser_brain.solvers.nested import choose
@@ -181,19 +180,48 @@ class Stacked(Solver):
 
     def solve(self, vectors: Vectors) -> Solution:
         """See ``Solver.solve``."""
-        candidates = self.candidates(vectors)
-        fitted = _Fitted(self, vectors, candidates)
-        choice = choose(candidates, fitted.names, fitted.judge)
-        chosen = candidates[choice.best]
-        fits = fitted.on_all(chosen)
-        return Solution(
-            _vectors(chosen, vectors),
-            np.concatenate([fit.mean for fit in fits]),
-            np.concatenate([fit.scale for fit in fits]),
-            np.concatenate([fit.weights for fit in fits]).T / len(fits),
-            sum(fit.bias for fit in fits) / len(fits),
-            choice.describe(),
-        )
+        fitted = Fitted(self, vectors)
+        choice = choose(fitted.candidates, vectors.heard, fitted.judge)
+        return side_by_side([(1.0, fitted.on_all(choice.best))], choice.describe())
+
+
+def side_by_side(
+    members: Sequence[tuple[float, Mapping[int, Fit]]], choice: Mapping
+) -> Solution:
+    """The mean of members' scores, each of them the mean over its vectors, as one.
+
+    Arguments
+    ---------
+    members : sequence of (float, mapping of int to Fit)
+        What the scores of each are multiplied by, and its classifiers by vector.
+    choice : mapping
+        For the solution.
+
+    Returns
+    -------
+    Solution
+    """
+    first = {}  # of each vector: by its mean and scale the others are told, too
+    for _, fits in members:
+        first = {**fits, **first}
+    classes = len(next(iter(first.values())).bias)
+    weights = {vector: np.zeros_like(fit.weights) for vector, fit in first.items()}
+    bias = np.zeros(classes)
+    for factor, fits in members:
+        share = factor / len(fits) / len(members)
+        for vector, fit in fits.items():
+            kept = first[vector]
+            weights[vector] += share * fit.weights * (kept.scale / fit.scale)[:, None]
+            bias += share * fit.scores(kept.mean)
+    vectors = sorted(first)
+    return Solution(
+        vectors,
+        np.concatenate([first[vector].mean for vector in vectors]),
+        np.concatenate([first[vector].scale for vector in vectors]),
+        np.concatenate([weights[vector] for vector in vectors]).T,
+        bias,
+        choice,
+    )
 
 
 def _numbers(value: object, layers: int) -> list[int]:
@@ -225,16 +253,20 @@ def _vectors(candidate: Mapping, vectors: Vectors) -> list[int]:
     ]
 
 
-class _Fitted:
-    """Classifiers of all vectors that some candidate uses, with languages left out."""
+class Fitted:
+    """Classifiers of all vectors that some candidate uses, with languages left out.
 
-    def __init__(
-        self, solver: "Stacked", vectors: Vectors, candidates: Sequence[Mapping]
-    ):
-        self.vectors, self.candidates = vectors, candidates
-        self.used = sorted({v for c in candidates for v in _vectors(c, vectors)})
-        there = set(vectors.languages.tolist())
-        self.names = [n for i, n in enumerate(vectors.names) if i in there]
+    Arguments
+    ---------
+    solver : Stacked
+        Whose candidates.
+    vectors : Vectors
+        Of the training utterances.
+    """
+
+    def __init__(self, solver: Stacked, vectors: Vectors):
+        self.vectors, self.candidates = vectors, solver.candidates(vectors)
+        self.used = sorted({v for c in self.candidates for v in _vectors(c, vectors)})
         weights = np.ones(len(vectors.emotions))
         if solver.balanced:
             weights = cell_weights(vectors.languages, vectors.emotions)
@@ -251,28 +283,39 @@ class _Fitted:
             for vector in self.used
         }
 
-    def on_all(self, candidate: Mapping) -> list[Fit]:
-        """The classifiers of a candidate, of all languages."""
-        return [
-            self.fitters[vector](None, candidate["strength"])
+    def on_all(self, number: int) -> dict[int, Fit]:
+        """The classifiers of a candidate by vector, fitted to all languages."""
+        candidate = self.candidates[number]
+        return {
+            vector: self.fitters[vector](None, candidate["strength"])
             for vector in _vectors(candidate, self.vectors)
-        ]
+        }
 
-    def judge(self, language: str) -> list[float]:
-        """Each candidate's UAR in percent on a language, fitted to the others."""
-        index = list(self.vectors.names).index(language)
-        own = self.vectors.languages == index
-        true = self.vectors.emotions[own]
+    def held_out(self, language: str) -> list[np.ndarray]:
+        """Each candidate's scores of a language, fitted to the others.
+
+        Arguments
+        ---------
+        language : str
+            One that was trained on.
+
+        Returns
+        -------
+        list of (utterances, classes) numpy.ndarray
+        """
+        index, own = self.vectors.where(language)
         scores = {}
         strengths = sorted({c["strength"] for c in self.candidates}, reverse=True)
         for vector, strength in itertools.product(self.used, strengths):
             x = self.vectors.views[0][own, vector].astype(float)
             scores[vector, strength] = self.fitters[vector](index, strength).scores(x)
-        uars = []
+        means = []
         for candidate in self.candidates:
-            strength = candidate["strength"]
             which = _vectors(candidate, self.vectors)
-            predicted = sum(scores[v, strength] for v in which).argmax(1)
-            confusion = confusion_matrix(true, predicted, self.vectors.classes)
-            uars.append(float(uar(confusion)))
-        return uars
+            total = sum(scores[vector, candidate["strength"]] for vector in which)
+            means.append(total / len(which))
+        return means
+
+    def judge(self, language: str) -> list[float]:
+        """Each candidate's UAR in percent on a language, fitted to the others."""
+        return self.vectors.judge(language, self.held_out(language))
