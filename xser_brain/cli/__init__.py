@@ -13,6 +13,7 @@ from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
     embed,
+    ensemble,
     evaluate,
     export,
     fewshot,
@@ -30,6 +31,7 @@ COMMANDS = {
     "recipes": recipes,
     "predict": predict,
     "embed": embed,
+    "ensemble": ensemble,
     "evaluate": evaluate,
     "export": export,
     "publish": publish,

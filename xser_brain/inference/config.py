@@ -31,6 +31,7 @@ SCHEMA = 1
 NAME = "config.json"
 WEIGHTS = "model.safetensors"
 ENCODER_FILES = tuple(f"{INSIDE}/{name}" for name in FILES)
+MOST_MEMBERS = 100  # of an ensemble
 LARGEST_FILE = 2**34  # bytes; XLS-R 2B takes half of it
 
 _labels = many(is_label, MOST_LABELS, least=2)
@@ -96,8 +97,26 @@ PARTS = {
         "language": _language,
     },
 }
+_vectors = many(whole(0, 1000), 1000, least=1)
+HEAD = {"projection": whole(0, 2**14), "norm": boolean}
+
+
+def _member(value: object) -> bool:
+    """A head of an ensemble."""
+    rules = {**HEAD, "vectors": _vectors}
+    return (
+        mapping(value)
+        and set(HEAD) <= set(value) <= set(rules)
+        and all(rules[name](part) for name, part in value.items())
+    )
+
+
 # What only some models have.
-OPTIONAL = {"norm": boolean, "vectors": many(whole(0, 1000), 1000, least=1)}
+OPTIONAL = {
+    "norm": boolean,
+    "vectors": _vectors,
+    "members": many(_member, MOST_MEMBERS, least=1),
+}
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,
