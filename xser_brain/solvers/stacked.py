@@ -122,6 +122,9 @@ class Stacked(Solver):
         If a candidate makes no sense.
     """
 
+    # Whatever is taken of them: so all such solvers share what is cached.
+    pooling = "both"
+
     def __init__(
         self,
         layers: Sequence = ("all",),
@@ -139,8 +142,6 @@ class Stacked(Solver):
         self.layers, self.poolings = [*layers], [*poolings]
         self.strengths = [number("strengths", value, least=0.0) for value in strengths]
         self.balanced = bool(balanced)
-        needed = {name for pooling in poolings for name in POOLINGS[pooling]}
-        self.pooling = "both" if len(needed) > 1 else needed.pop()
 
     def fitter(self, training: Training) -> Fitter:
         """Make ready to fit one vector, with languages left out or not.
