@@ -109,7 +109,7 @@ class Stacked(Solver):
         Candidates: numbers of layers (0 is the transformer's input), or ``all`` but the
         input, ``middle`` (the one half-way up), ``last``.
     poolings : sequence of str
-        Candidates: ``mean``, ``loud`` or ``both``.
+        Candidates: ``mean``, ``loud``, ``energy``, or ``both`` or ``all`` of them.
     strengths : sequence of float
         Candidates: of the penalty, on standardised vectors and weights that add up to 1.
     balanced : bool
@@ -123,7 +123,7 @@ class Stacked(Solver):
     """
 
     # Whatever is taken of them: so all such solvers share what is cached.
-    pooling = "both"
+    pooling = "all"
 
     def __init__(
         self,
