@@ -32,11 +32,13 @@ NAME = "config.json"
 WEIGHTS = "model.safetensors"
 ENCODER_FILES = tuple(f"{INSIDE}/{name}" for name in FILES)
 LARGEST_FILE = 2**34  # bytes; XLS-R 2B takes half of it
+LONGEST_LICENCE = 200  # characters that are kept of what a corpus says of it
 
 _labels = many(is_label, MOST_LABELS, least=2)
 _percent = number(0, 100)
 _interval = many(_percent, 2, least=2)
 _family = text(r"[\w.<>]{1,200}")
+_licence = text(rf"[^\n\r\ud800-\udfff]{{0,{LONGEST_LICENCE}}}")
 _name, _language = text(r"[\w.-]{1,100}"), text(r"[A-Za-z-]{1,20}")
 CALIBRATED = [
     (part, when) for part in ("valid", "target") for when in ("before", "after")
@@ -69,6 +71,15 @@ def _intervals(value: object) -> bool:
     )
 
 
+def _licences(value: object) -> bool:
+    """By corpus; one line each."""
+    return (
+        mapping(value)
+        and len(value) <= 100
+        and all(_name(name) and _licence(held) for name, held in value.items())
+    )
+
+
 PARTS = {
     "schema": one_of(SCHEMA),
     "labels": are_labels,
@@ -97,7 +108,11 @@ PARTS = {
     },
 }
 # What only some models have.
-OPTIONAL = {"norm": boolean, "vectors": many(whole(0, 1000), 1000, least=1)}
+OPTIONAL = {
+    "norm": boolean,
+    "vectors": many(whole(0, 1000), 1000, least=1),
+    "licences": _licences,
+}
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,
