@@ -100,6 +100,7 @@ setup(
         "xser_brain.reports": ["*.csv", "templates/*"],
         # By name, as a checkout has the results of runs between them.
         RECIPES: [
+            "*.ipynb",
             "*.md",
             "*.yaml",
             "common/*.yaml",

@@ -19,7 +19,7 @@ version = release = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
-include_patterns = ["*.md", "docs/**.md", "docs/*.ipynb", "recipes/**.md"]
+include_patterns = ["*.md", "docs/**.md", "recipes/*.ipynb", "recipes/**.md"]
 exclude_patterns = [".*", "build", "shared", "**/results", "tests", "benchmarks"]
 html_theme = "furo"
 html_title = project
@@ -37,6 +37,7 @@ CONTENTS = """
 :hidden:
 :caption: Guides
 
+recipes/tour
 recipes/README
 docs/inference
 docs/protocols
@@ -47,6 +48,7 @@ docs/security
 SECURITY
 CONTRIBUTING
 recipes/RESULTS
+CHANGELOG
 ```
 
 ```{toctree}
