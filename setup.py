@@ -11,7 +11,7 @@ EXTRAS = {
     "audb": ["audb>=1.11"],
     "cluster": ["submitit>=1.5"],
     "demo": ["espeakng-loader>=0.2.4"],
-    "docs": ["furo>=2024.8", "myst-nb>=1.1", "sphinx>=7.3"],
+    "docs": ["furo>=2024.8", "myst-nb>=1.1", "sphinx>=7.4"],
     "download": ["pooch>=1.8", "requests>=2.32.2"],
     "exchange": ["audformat>=1.4", "datasets>=3.0", "lhotse>=1.28"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.18", "onnxscript>=0.6"],
