@@ -138,4 +138,4 @@ def test_licences_of_a_strangers_model_are_checked(config_of):
         {"mine": "\n"},
     ):
         with pytest.raises(UserError, match="licences is"):
-            check(config | {"licences": wrong})
+            check(config | {"training": config["training"] | {"licences": wrong}})

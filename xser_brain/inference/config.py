@@ -108,11 +108,8 @@ PARTS = {
     },
 }
 # What only some models have.
-OPTIONAL = {
-    "norm": boolean,
-    "vectors": many(whole(0, 1000), 1000, least=1),
-    "licences": _licences,
-}
+OPTIONAL = {"norm": boolean, "vectors": many(whole(0, 1000), 1000, least=1)}
+LICENCES = {"licences": _licences}  # of the training's corpora
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,
@@ -206,6 +203,8 @@ def check(config: dict, where: str) -> None:
     """
     there = {name: rule for name, rule in OPTIONAL.items() if name in config}
     check_values(config, {**PARTS, **there}, where, ignore=True)
+    if "licences" in config["training"]:
+        check_values(config["training"], LICENCES, f"{where}: training", ignore=True)
     for part in ("test", "all"):
         figures = config["result"].get(part)
         if figures is not None:

@@ -55,8 +55,8 @@ def card(
         if library == "transformers"
         else _with_xser(config, repo, revision)
     )
-    code = f"[XSER]({_code()})" if _code() else "XSER"
-    licences = {name: _held(config, name) for name in training["corpora"]}
+    code = f"[XSER]({address})" if (address := _code()) else "XSER"
+    licences = {name: _held(training, name) for name in training["corpora"]}
     lines = [
         "---",
         _front_matter(config, repo, licence, library).to_yaml(),
@@ -264,10 +264,10 @@ def _corpus(name: str) -> corpus.Corpus | None:
         return None
 
 
-def _held(config: dict, name: str) -> str:
+def _held(training: dict, name: str) -> str:
     """A corpus' licence: the registry's word, or what was imported with it."""
     known = _corpus(name)
-    return known.licence if known else config.get("licences", {}).get(name, "")
+    return known.licence if known else training.get("licences", {}).get(name, "")
 
 
 def _corpus_row(name: str, licence: str) -> str:

@@ -133,16 +133,18 @@ def _config(model: EmotionModel, record: dict) -> dict:
             "system": record["system"],
             "seed": record["seed"],
             "corpora": corpora,
+            # As imported corpora say them: the registry does not know those.
+            "licences": {
+                name: printable(" ".join(licences[name].split()))[
+                    : schema.LONGEST_LICENCE
+                ]
+                for name in corpora
+                if licences.get(name)
+            },
             "languages": record["audit"]["training"]["languages"],
             "utterances": record["counts"]["train"],
             "speakers": record["counts"]["speakers"],
             "standin": record["standin"],
-        },
-        # As imported corpora say them: the registry does not know those.
-        "licences": {
-            name: printable(" ".join(licences[name].split()))[: schema.LONGEST_LICENCE]
-            for name in corpora
-            if licences.get(name)
         },
         "result": {
             "protocol": "zero-shot" if record["zero_shot"] else "trained on the target",
