@@ -33,11 +33,13 @@ WEIGHTS = "model.safetensors"
 ENCODER_FILES = tuple(f"{INSIDE}/{name}" for name in FILES)
 MOST_MEMBERS = 100  # of an ensemble
 LARGEST_FILE = 2**34  # bytes; XLS-R 2B takes half of it
+LONGEST_LICENCE = 200  # characters that are kept of what a corpus says of it
 
 _labels = many(is_label, MOST_LABELS, least=2)
 _percent = number(0, 100)
 _interval = many(_percent, 2, least=2)
 _family = text(r"[\w.<>]{1,200}")
+_licence = text(rf"[^\n\r\ud800-\udfff]{{0,{LONGEST_LICENCE}}}")
 _name, _language = text(r"[\w.-]{1,100}"), text(r"[A-Za-z-]{1,20}")
 CALIBRATED = [
     (part, when) for part in ("valid", "target") for when in ("before", "after")
@@ -67,6 +69,15 @@ def are_labels(value: object) -> bool:
 def _intervals(value: object) -> bool:
     return mapping(value) and all(
         _interval(value.get(name)) for name in ("uar", "macro_f1")
+    )
+
+
+def _licences(value: object) -> bool:
+    """By corpus; one line each."""
+    return (
+        mapping(value)
+        and len(value) <= 100
+        and all(_name(name) and _licence(held) for name, held in value.items())
     )
 
 
@@ -117,6 +128,7 @@ OPTIONAL = {
     "vectors": _vectors,
     "members": many(_member, MOST_MEMBERS, least=1),
 }
+LICENCES = {"licences": _licences}  # of the training's corpora
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,
@@ -210,6 +222,8 @@ def check(config: dict, where: str) -> None:
     """
     there = {name: rule for name, rule in OPTIONAL.items() if name in config}
     check_values(config, {**PARTS, **there}, where, ignore=True)
+    if "licences" in config["training"]:
+        check_values(config["training"], LICENCES, f"{where}: training", ignore=True)
     for part in ("test", "all"):
         figures = config["result"].get(part)
         if figures is not None:
