@@ -96,6 +96,7 @@ setup(
         "data_prep": ["py.typed", "templates/*.txt"],
         "data_prep.corpora": ["*.txt"],
         "xser_brain": ["py.typed"],
+        "xser_brain.starter": ["model/*"],
         "xser_brain.training": ["log.yaml"],
         "xser_brain.reports": ["*.csv", "templates/*"],
         # By name, as a checkout has the results of runs between them.

@@ -165,6 +165,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         "source": is_source,
         "revision": or_none(is_revision),
         "sha256": sha256,
+        "sha256_half": or_none(sha256),
         "input": {
             "normalise": or_none(boolean),
             "n_fft": or_none(whole(1, 2**14)),
@@ -264,25 +265,37 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             "model_type": self.core.config.model_type,
             "source": str(Path(self.source).resolve()) if local else self.source,
             "revision": None if local else revision,
-            "sha256": self._pretrained_sha256(),
+            "sha256": self.pretrained_sha256(),
             "input": self.core.input_facts(),
             "included": False,
         }
 
     @classmethod
     def check_description(cls, description, where):
-        """See ``Encoder.check_description``; one without a pooling takes the mean."""
+        """See ``Encoder.check_description``; one without a pooling takes the mean.
+
+        ``sha256_half`` may name the weights as they are in half precision: then those
+        that are the same but for it will do.
+        """
         options = description.get("options")
         if isinstance(options, dict):
-            description = {**description, "options": {"pooling": "mean", **options}}
+            description = {
+                "sha256_half": None,
+                **description,
+                "options": {"pooling": "mean", **options},
+            }
         super().check_description(description, where)
 
-    def _pretrained_sha256(self) -> str:
-        """Hash what was not trained, whatever file and names it came under."""
+    def pretrained_sha256(self, half: bool = False) -> str:
+        """Hash what was not trained, whatever file and names it came under.
+
+        ``half``: as it is in half precision.
+        """
         digests = []
         for name, parameter in self.named_parameters():
             if name not in self._trained:
-                array = parameter.detach().float().cpu().contiguous()
+                array = parameter.detach().cpu()
+                array = (array.half() if half else array).float().contiguous()
                 digest = hashlib.sha256(repr(tuple(array.shape)).encode())
                 digest.update(array.flatten().view(torch.uint8).numpy().data)
                 digests.append(digest.digest())
@@ -309,7 +322,10 @@ class PretrainedEncoder(Encoder, family="pretrained"):
                 f"this model was trained with ({found}, not {expected}): its "
                 "preprocessor_config.json is missing or another one"
             )
-        if encoder._pretrained_sha256() != description["sha256"]:
+        half = description.get("sha256_half")
+        if encoder.pretrained_sha256() != description["sha256"] and (
+            half is None or encoder.pretrained_sha256(half=True) != half
+        ):
             raise UserError(
                 f"the weights in {where} are not those that this model was trained with "
                 f"({description['source']}): get them, or pass --encoder_source=DIR"

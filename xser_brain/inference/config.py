@@ -109,16 +109,27 @@ PARTS = {
     },
 }
 _vectors = many(whole(0, 1000), 1000, least=1)
+_takes = many(whole(0, 1000), 2, least=2)
 HEAD = {"projection": whole(0, 2**14), "norm": boolean}
 
 
 def _member(value: object) -> bool:
     """A head of an ensemble."""
-    rules = {**HEAD, "vectors": _vectors}
+    rules = {**HEAD, "takes": _takes, "vectors": _vectors}
     return (
         mapping(value)
-        and set(HEAD) <= set(value) <= set(rules)
+        and set(rules) - {"vectors"} <= set(value) <= set(rules)
         and all(rules[name](part) for name, part in value.items())
+        and value["takes"][1] > 0
+    )
+
+
+def _left_out(value: object) -> bool:
+    """A language that was left out."""
+    return (
+        mapping(value)
+        and set(value) == set(LEFT_OUT)
+        and all(rule(value[name]) for name, rule in LEFT_OUT.items())
     )
 
 
@@ -127,6 +138,17 @@ OPTIONAL = {
     "norm": boolean,
     "vectors": _vectors,
     "members": many(_member, MOST_MEMBERS, least=1),
+    "left_out": many(_left_out, 100),
+}
+# Scores of the same system on languages that were left out in turn; see the starter.
+LEFT_OUT = {
+    "target": _name,
+    "language": _language,
+    "utterances": whole(1, 2**40),
+    "uar": _percent,
+    "low": _percent,
+    "high": _percent,
+    "unit": one_of("speakers", "utterances"),
 }
 LICENCES = {"licences": _licences}  # of the training's corpora
 FIGURES = {

@@ -1,7 +1,7 @@
 """The card of an exported model: what it is, how good, and what it is not for."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -104,6 +104,7 @@ def card(
         "",
         _confidence(config["calibration"]),
         "",
+        *_left_out(config.get("left_out", [])),
         "## Limits",
         "",
         "- The corpora are mostly acted, recorded in quiet rooms, with few speakers: "
@@ -301,6 +302,29 @@ def _result_row(name: str, result: dict) -> str:
         interval = f"{bounds[0]:.1f}-{bounds[1]:.1f} over {unit}" if bounds else ""
         cells += [f"{result[key]:.1f}", interval]
     return f"| {' | '.join(cells)} |"
+
+
+def _left_out(figures: Sequence[Mapping]) -> list[str]:
+    """How the same system does on languages that it has never heard."""
+    if not figures:
+        return []
+    mean = sum(figure["uar"] for figure in figures) / len(figures)
+    return [
+        "### On languages that it has not heard",
+        "",
+        "This model has heard all of its languages. What to expect of another, the same "
+        "system says with each of them left out in turn (whole corpus, mean over seeds):",
+        "",
+        "| left out | language | utterances | UAR (%) | 95 % interval over |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {one['target']} | {language_name(one['language'])} | {one['utterances']} | "
+            f"{one['uar']:.1f} | {one['low']:.1f} to {one['high']:.1f}, {one['unit']} |"
+            for one in figures
+        ),
+        f"| mean | | | {mean:.1f} | |",
+        "",
+    ]
 
 
 def _confidence(calibration: dict) -> str:

@@ -28,6 +28,8 @@ def join(
 ) -> dict:
     """Write one model of several runs: the mean of their calibrated log-probabilities.
 
+    They may pool frames in different ways.
+
     As all classifiers are linear, that is one classifier of all embeddings side by side:
     it costs what one of them costs, as the encoder is one.
 
@@ -87,12 +89,14 @@ def _require_together(
     first = finished[0]
     ids = [row["ID"] for row in first.rows]
     encoder = _named(loaded[0][1])
+    widest = max((model.encoder for model, _ in loaded), key=lambda one: one.vectors)
     for run, (model, config) in zip(finished, loaded, strict=True):
         for what, wrong in (
             ("is scored on other utterances", [row["ID"] for row in run.rows] != ids),
             ("has other labels", run.labels != first.labels),
             ("has another encoder, or reads it otherwise", _named(config) != encoder),
             ("has an encoder that was trained", model.encoder.trained_state()),
+            ("pools otherwise", not _within(model.encoder.poolings, widest.poolings)),
         ):
             if wrong:
                 raise UserError(
@@ -102,9 +106,21 @@ def _require_together(
 
 
 def _named(config: dict) -> dict:
-    """What an encoder is, wherever it lies."""
-    encoder = config["encoder"]
-    return {k: v for k, v in encoder.items() if k not in ("source", "included")}
+    """What an encoder is, wherever it lies and however its frames are pooled."""
+    encoder = {
+        name: value
+        for name, value in config["encoder"].items()
+        if name not in ("source", "included")
+    }
+    options = {k: v for k, v in encoder["options"].items() if k != "pooling"}
+    return {**encoder, "options": options}
+
+
+def _within(some: Sequence[str], all_of_them: Sequence[str]) -> bool:
+    """Whether ways of pooling stand one after the other among others."""
+    count = len(some)
+    starts = range(len(all_of_them) - count + 1)
+    return any(tuple(all_of_them[at : at + count]) == tuple(some) for at in starts)
 
 
 def _mean(log_shares: Sequence[np.ndarray]) -> np.ndarray:
@@ -162,14 +178,19 @@ def _joined(models: Sequence[EmotionModel], temperature: float) -> EmotionModel:
     linear = [Linear.of(model) for model in models]
     weight = np.concatenate([one.weight for one in linear], axis=1) / len(models)
     bias = np.mean([one.bias for one in linear], axis=0)
-    head = JoinedHead([model.head for model in models])
+    encoder = max((model.encoder for model in models), key=lambda one: one.vectors)
+    takes = [
+        (encoder.poolings.index(own.poolings[0]) * own.layers, own.vectors)
+        for own in (model.encoder for model in models)
+    ]
+    head = JoinedHead([model.head for model in models], takes)
     classifier = torch.nn.Linear(head.width, len(bias)).requires_grad_(False)
     classifier.weight.copy_(torch.from_numpy(weight))
     classifier.bias.copy_(torch.from_numpy(bias))
     statistics = [model.statistics for model in models]
     known = all(values is not None for values in statistics)
     return EmotionModel(
-        models[0].encoder,
+        encoder,
         head,
         classifier,
         temperature,

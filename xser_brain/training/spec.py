@@ -511,7 +511,9 @@ def _system(name: str, hparams: Mapping) -> System:
                 f"system {name}: unknown key {key!r}: there are {', '.join(SYSTEM_KEYS)}"
             )
     if "trains_on" not in block:
-        raise UserError(f"system {name}: no trains_on: say source, all or target")
+        raise UserError(
+            f"system {name}: no trains_on: say source, all, target or everything"
+        )
     augmentation = block.get("augmentation") or {}
     if not isinstance(augmentation, Mapping):
         raise UserError(
