@@ -109,7 +109,7 @@ def test_it_works_as_it_is(shared, restored, tmp_path, capsys):
     clips = sorted(folder.glob("*.wav"))[::10]
     out = tmp_path / "said.csv"
     command = ["predict", "starter", *map(str, clips), source, f"--output={out}"]
-    assert xser([*command, "--noprogressbar"]) == 0
+    assert xser([*command, "--noprogressbar", "--format=csv"]) == 0
     rows = list(csv.DictReader(out.open(encoding="utf-8")))
     letters = {"N": "neutral", "F": "happy", "W": "angry", "T": "sad"}
     right = [
