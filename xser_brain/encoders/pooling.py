@@ -1,5 +1,7 @@
 """From an utterance's frames to one vector: the mean of all, or of the loud ones."""
 
+from collections.abc import Sequence
+
 import torch
 from torch.nn import functional
 
@@ -96,6 +98,24 @@ def loud(level: torch.Tensor, decibels: float = LOUD) -> torch.Tensor:
     """
     loudest = level.amax(-1, keepdim=True)
     return level >= loudest * 10 ** (-decibels / 10)
+
+
+def lengthened(frames: torch.Tensor, total: int) -> torch.Tensor:
+    """Pad (batch, frames, width) with zeros to so many frames.
+
+    Example
+    -------
+    >>> lengthened(torch.ones(1, 1, 2), 2)
+    tensor([[[1., 1.],
+             [0., 0.]]])
+    """
+    return functional.pad(frames, (0, 0, 0, total - frames.shape[1]))
+
+
+def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Parts of a batch, (some, frames, width) each, padded to the longest of them."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([lengthened(part, longest) for part in parts])
 
 
 def pooled(

@@ -44,7 +44,7 @@ def write(
     reading: Mapping,
     outputs: Mapping[str, tuple[Sequence[Row], Mapping]],
     spent: Mapping,
-    choice: Mapping | None = None,
+    more: Mapping[str, Mapping | None],
 ) -> None:
     """Write a run's artefacts, run.json last.
 
@@ -59,8 +59,9 @@ def write(
         ``XSERBrain.predict`` gives for them.
     spent : mapping
         ``steps`` and ``seconds`` of the training.
-    choice : mapping, optional
-        What settings were chosen among which, and how.
+    more : mapping
+        Further parts of run.json, None where there is nothing to say: ``choice``, what
+        settings were chosen among which, and how; ``units``, of what is said.
     """
     folder = spec.folder
     best = brain.checkpointer.find_checkpoint(max_key="score").meta
@@ -128,7 +129,7 @@ def write(
             "selection": plan.system.selection.describe(),
             "score": best["score"],
         },
-        **({"choice": choice} if choice else {}),
+        **{name: part for name, part in more.items() if part},
         "target_test": target_test,
         "target_all": target_all,
         "layer_weights": unwrapped(brain.modules.head).weights(),
