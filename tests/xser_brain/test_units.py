@@ -131,7 +131,7 @@ def test_only_training_transcripts_are_learnt_from(planned):
     found = learnt(planned(text))
     without = learnt(planned(lambda row: text(row) if "cat" in text(row) else ""))
     assert found.model == without.model
-    assert not {*"zxyloqupbreih"} & {*"".join(found.pieces[1:])}
+    assert not {*"zxylqupbreih"} & {*"".join(found.pieces[1:])}
     added = learnt(planned(lambda row: "zebra" if row.emotion == "sad" else text(row)))
     assert "z" in "".join(added.pieces)  # the letters of training are found
 

@@ -15,9 +15,10 @@ from xser_brain.protocol.labels import Labels
 class CTC(Objective):
     """Frames that tell what is said: connectionist temporal classification.
 
-    Graves et al., "Connectionist temporal classification", ICML 2006. A linear layer on
-    the frames of the encoder's last layer; per utterance, the loss over its number of
-    units. Utterances without a transcript, or of which training hears but a piece
+    Graves et al., "Connectionist temporal classification", ICML 2006; beside emotions, Cai
+    et al., "Speech emotion recognition with multi-task learning", Interspeech 2021. A
+    linear layer on the frames of the encoder's last layer; per utterance, the loss over
+    its number of units. Utterances without a transcript, or of which training hears but a piece
     (``crop``), take no part, and those with fewer frames than units count as zero. Not
     part of the paper's method.
 

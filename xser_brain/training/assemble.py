@@ -273,6 +273,8 @@ def build_brain(
     checkpointer = AtomicCheckpointer(
         spec.folder / "save", {"counter": counter, "run_state": run_state}
     )
+    if vocabulary:  # before what it decides on the size of
+        checkpointer.add_recoverable("units", vocabulary)
     for name, module in modules.items():
         if name == "encoder":
             checkpointer.add_recoverable(
@@ -283,8 +285,6 @@ def build_brain(
             )
         elif module.state_dict():
             checkpointer.add_recoverable(name, module)
-    if vocabulary:
-        checkpointer.add_recoverable("units", vocabulary)
     if _needing_frames(spec.system):
         modules["encoder"] = WithFrames(encoder)
     pretrained = "encoder_source" in spec.hparams["model"]
