@@ -18,9 +18,9 @@ class CTC(Objective):
     Graves et al., "Connectionist temporal classification", ICML 2006; beside emotions, Cai
     et al., "Speech emotion recognition with multi-task learning", Interspeech 2021. A
     linear layer on the frames of the encoder's last layer; per utterance, the loss over
-    its number of units. Utterances without a transcript, or of which training hears but a piece
-    (``crop``), take no part, and those with fewer frames than units count as zero. Not
-    part of the paper's method.
+    its number of units. Utterances without a transcript, or of which training hears but a
+    piece (``crop``), take no part, and those with fewer frames than units count as zero.
+    Not part of the paper's method.
 
     Arguments
     ---------
