@@ -318,7 +318,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize(
+    "system", [pytest.param("with_ctc", marks=pytest.mark.slow), "without_content"]
+)
 def test_a_killed_run_goes_on_with_the_same_units(
     system, done, argv, small_encoder, python, record, tmp_path
 ):
@@ -364,6 +366,7 @@ def retold(standins, tmp_path):
     return retold
 
 
+@pytest.mark.slow
 def test_units_of_a_run_are_of_its_training_speakers(
     retold, argv, done, small_encoder, tmp_path, standins
 ):
@@ -385,6 +388,7 @@ def manifest_texts(results: Path, speaker: str) -> set[str]:
     return {row.text for row in rows if row.speaker == f"esd-{speaker}"}
 
 
+@pytest.mark.slow
 def test_changed_training_transcripts_are_another_run(
     retold, argv, done, small_encoder, complaint, tmp_path
 ):
@@ -399,6 +403,7 @@ def test_changed_training_transcripts_are_another_run(
     assert "holds a run with other settings (then transcripts: " in line
 
 
+@pytest.mark.slow
 def test_of_a_piece_of_an_utterance_nothing_is_known(
     argv, small_encoder, tmp_path, record
 ):
