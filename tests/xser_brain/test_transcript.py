@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import sentencepiece
 import torch
 from small import KINDS, heard
 from torch.nn import functional
@@ -19,7 +20,7 @@ from xser_brain.encoders.ecapa import ECAPAEncoder
 from xser_brain.encoders.pieces import InPieces, WithFrames
 from xser_brain.encoders.pretrained import PretrainedEncoder
 from xser_brain.objectives import CTC, ConstantSchedule, ContentAdversary, Memory
-from xser_brain.protocol import Labels
+from xser_brain.protocol import Labels, System
 
 PIECES = ("<unk>", "▁a", "b", "c")
 UNITS = torch.tensor([[1, 2, 2, 3], [-1, -1, -1, -1], [3, 1, -1, -1]])
@@ -327,15 +328,18 @@ def test_a_killed_run_goes_on_with_the_same_units(
     options = argv(tmp_path, **changes(system, small_encoder))
     assert python(KILLED, *options).returncode == -9
     run, whole = run_of(tmp_path, system), done(system)
-    (run / "units.model").write_bytes(b"damaged")
+    # What the latest checkpoint says of them is damaged: it goes on from the one before.
+    latest = max(run.glob("save/CKPT*"), key=lambda path: path.stat().st_mtime_ns)
+    assert json.loads((latest / "units.ckpt").read_text())["kind"] == "unigram"
+    (latest / "units.ckpt").write_bytes(b"damaged")
     assert main(options) == 0
-    told = (run / "log.txt").read_text("utf-8")
-    assert "units.model was not what this run makes: written anew" in told
+    assert [*run.glob("save/damaged-*")]
     for name in ("units.model", "predictions.csv"):
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
     assert record(run)["units"] == record(whole)["units"]
 
 
+@pytest.mark.slow
 def test_what_was_trained_on_other_units_is_not_gone_on_with(
     argv, small_encoder, python, tmp_path, complaint, monkeypatch
 ):
@@ -345,8 +349,11 @@ def test_what_was_trained_on_other_units_is_not_gone_on_with(
     learn = Units.learn
     monkeypatch.setattr(Units, "learn", lambda self, said: learn(Units(30), said))
     line = complaint(options)
-    assert "was trained on other units than sentencepiece" in line
-    assert "install the version that env.log named then, or pass --overwrite" in line
+    version = sentencepiece.__version__
+    assert (
+        f"was trained on units of sentencepiece {version}, and {version} learns" in line
+    )
+    assert f"install sentencepiece=={version}, or pass --overwrite=True" in line
 
 
 @pytest.fixture
@@ -482,3 +489,12 @@ def test_processes_and_pieces_do_what_one_does(
 def test_identity_is_json(done):
     text = (done("without_content") / "identity.json").read_text()
     assert len(json.loads(text)["hparams"]["system.transcripts"]) == 64
+
+
+def test_units_are_part_of_a_system_made_in_python():
+    def words(**units):
+        objective = ContentAdversary(Units(**units))
+        return System("mine", "all", {"content": objective}).definition()
+
+    assert words() == words(size=200)
+    assert words() != words(size=90) != words(size=90, kind="bpe")

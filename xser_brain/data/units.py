@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -148,18 +149,21 @@ class Vocabulary:
             "size": len(self.pieces),
             "sentences": self.sentences,
             "sha256": self.sha256,
+            "sentencepiece": sentencepiece.__version__,
         }
 
     @mark_as_saver
     def _save(self, path):
-        Path(path).write_text(self.sha256, encoding="utf-8")
+        Path(path).write_text(json.dumps(self.describe()), encoding="utf-8")
 
     @mark_as_loader
     def _load(self, path, end_of_epoch):
         del end_of_epoch
-        if Path(path).read_text(encoding="utf-8") != self.sha256:
+        before = json.loads(Path(path).read_text(encoding="utf-8"))
+        if before["sha256"] != self.sha256:
+            version = before["sentencepiece"]
             raise UserError(
-                f"{Path(path).parent} was trained on other units than sentencepiece "
-                f"{sentencepiece.__version__} learns from these transcripts: install the "
-                "version that env.log named then, or pass --overwrite=True"
+                f"{Path(path).parent} was trained on units of sentencepiece {version}, "
+                f"and {sentencepiece.__version__} learns others: install sentencepiece"
+                f"=={version}, or pass --overwrite=True"
             )

@@ -1,7 +1,6 @@
 """A run's folder: one process, one run, and what it was begun with."""
 
 import json
-import logging
 import shutil
 import time
 from collections.abc import Mapping
@@ -12,7 +11,6 @@ from data_prep.locks import ALONE, AT_ONCE, Lock
 from data_prep.manifest import write_atomic
 from xser_brain.artefacts import IDENTITY, RUN, find_file, read_identity, read_run
 
-logger = logging.getLogger(__name__)
 CLAIM_SECONDS = 30
 LATER = ("seed", "processes", "audio")  # keys that earlier versions did not write
 
@@ -94,22 +92,6 @@ def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
             )
         return
     write_atomic(path, json.dumps(identity, indent=1).encode())
-
-
-def keep(path: Path, data: bytes) -> None:
-    """Write what a run makes anew each time, unless it is there already.
-
-    Arguments
-    ---------
-    path : Path
-        In the run's folder.
-    data : bytes
-        What it shall hold.
-    """
-    if not path.is_file() or path.read_bytes() != data:
-        if path.exists():
-            logger.warning("%s was not what this run makes: written anew", path)
-        write_atomic(path, data)
 
 
 def _known(folder: Path, identity: Mapping) -> dict:

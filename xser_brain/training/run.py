@@ -29,7 +29,6 @@ from xser_brain.training.reading import Reader
 from xser_brain.training.spec import Spec, decisive_values, describe
 
 logger = logging.getLogger(__name__)
-UNITS = "units.model"  # in a run's folder, of sentencepiece, to look at what there are
 
 
 def run(recipe: str | Path, overrides: Mapping, run_opts: dict) -> Path:
@@ -107,8 +106,6 @@ def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
         brain = assemble.build_brain(
             spec, plan, encoder, reader.kind, run_opts, solution, vocabulary
         )
-        if vocabulary:
-            run_on_main(folder.keep, [spec.folder / UNITS, vocabulary.model])
         if solution is None:
             train(brain, spec, plan, reader, run_opts, vocabulary)
         else:
@@ -120,12 +117,18 @@ def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
         outputs = score(brain, spec, plan, reader)
         if if_main_process():
             facts = reader.facts()
-            more = {
-                "choice": solution.choice if solution else None,
-                "units": vocabulary.describe() if vocabulary else None,
-            }
+            choice = solution.choice if solution else None
             record.write(
-                spec, plan, identity, brain, encoder, facts, outputs, spent, more
+                spec,
+                plan,
+                identity,
+                brain,
+                encoder,
+                facts,
+                outputs,
+                spent,
+                choice,
+                vocabulary,
             )
     if if_main_process():
         record.announce(spec.folder)
