@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := .venv-uv/bin/uv
 DEMO := train.py hparams/iemocap_to_emodb.yaml --demo=True
 
-.PHONY: demo test coverage lowest lowest-demo newest constraints lint audit clean
+.PHONY: demo test coverage docs lowest lowest-demo newest constraints lint audit clean
 
 demo: $(VENV)/.demo
 	cd recipes/en_de && ../../$(BIN)/python $(DEMO)
@@ -20,6 +20,10 @@ test: lint
 # Counting lines costs half as much again, and refuses nothing.
 coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest --cov --cov-report=term -m "not slow"
+
+# The site, into build/docs; a link that leads nowhere is an error.
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -74,4 +78,4 @@ $(UV): constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-uv .venv-lowest .venv-newest .venv-audit
+	rm -rf $(VENV) .venv-uv .venv-lowest .venv-newest .venv-audit build/docs

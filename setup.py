@@ -11,6 +11,7 @@ EXTRAS = {
     "audb": ["audb>=1.11"],
     "cluster": ["submitit>=1.5"],
     "demo": ["espeakng-loader>=0.2.4"],
+    "docs": ["furo>=2024.8", "myst-nb>=1.1", "sphinx>=7.4"],
     "download": ["pooch>=1.8", "requests>=2.32.2"],
     "exchange": ["audformat>=1.4", "datasets>=3.0", "lhotse>=1.28"],
     "onnx": ["onnx>=1.17", "onnxruntime>=1.18", "onnxscript>=0.6"],
@@ -29,6 +30,8 @@ EXTRAS["dev"] = [
     ),
     "hypothesis>=6.100",
     "inotify_simple>=1.3.5",
+    "ipykernel>=6.29",
+    "nbclient>=0.10",
     "playwright>=1.44",
     "pytest>=8.0",
     "pytest-cov>=5.0",
@@ -97,6 +100,7 @@ setup(
         "xser_brain.reports": ["*.csv", "templates/*"],
         # By name, as a checkout has the results of runs between them.
         RECIPES: [
+            "*.ipynb",
             "*.md",
             "*.yaml",
             "common/*.yaml",

@@ -117,6 +117,43 @@ class StackedHead(nn.Module):
         return {"projection": 0, "norm": False, "vectors": self.vectors}
 
 
+class JoinedHead(nn.Module):
+    """The embeddings of several heads side by side: those of an ensemble.
+
+    Arguments
+    ---------
+    heads : sequence of torch.nn.Module
+        Of the same encoder.
+
+    Example
+    -------
+    >>> head = JoinedHead([EmbeddingHead(3, 8, 4), StackedHead([0, 2], 8)])
+    >>> head(torch.rand(2, 3, 8)).shape
+    torch.Size([2, 20])
+    """
+
+    def __init__(self, heads: Sequence[nn.Module]):
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+        self.width = sum(head.width for head in heads)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Embed utterances: (batch, vectors, width) of an encoder to (batch, width)."""
+        return torch.cat([head(pooled) for head in self.heads], dim=-1)
+
+    def weights(self) -> None:
+        """Each head has its own."""
+        return None
+
+    def describe(self) -> dict:
+        """What ``config.json`` of an exported model says of it."""
+        return {
+            "projection": 0,
+            "norm": False,
+            "members": [head.describe() for head in self.heads],
+        }
+
+
 def build_head(description: dict, vectors: int, width: int) -> nn.Module:
     """Build a head again, without what was trained.
 
@@ -136,6 +173,9 @@ def build_head(description: dict, vectors: int, width: int) -> nn.Module:
     >>> type(build_head({"projection": 0, "vectors": [1]}, 2, 8)).__name__
     'StackedHead'
     """
+    if description.get("members") is not None:
+        members = description["members"]
+        return JoinedHead([build_head(member, vectors, width) for member in members])
     if description.get("vectors") is not None:
         return StackedHead(description["vectors"], width)
     # Earlier versions had no head without a norm.

@@ -148,6 +148,9 @@ def test_a_grid_over_it_and_its_tables(cameo, tmp_path, capsys):
         r for r in manifest.read(cameo / "manifests/cameo_ravdess.csv") if r.emotion
     ]
     assert record["target_all"]["n"] == len(whole)
+    card = (run.parent / "model/README.md").read_text()
+    licence = "Creative Commons Attribution 4.0 International"
+    assert f"| cameo_mesd | | {licence} |" in card
     assert main(["tables", str(results)]) == 0
     assert "cameo_subesco → cameo_ravdess" in capsys.readouterr().out.replace(
         "_to_", " → "

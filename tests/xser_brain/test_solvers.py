@@ -168,7 +168,7 @@ def test_a_class_that_a_language_lacks(vectors):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poolings": ["max"]}, "name some of mean, loud, both"),
+        ({"poolings": ["max"]}, "name some of mean, loud, energy, both, all"),
         ({"layers": []}, "at least one of layers"),
         ({"layers": ["upper"]}, "numbers from 0 to 1, all, middle, last"),
         ({"layers": [[7]]}, "numbers from 0 to 1"),
@@ -199,7 +199,7 @@ def test_run_json_holds_the_choice(robust, record):
     assert found["zero_shot"]
     assert found["steps"] == 1
     choice = found["choice"]
-    assert choice["chosen"]["pooling"] in ("mean", "loud", "both")
+    assert choice["chosen"]["pooling"] in ("mean", "loud", "energy")
     assert {name for c in choice["candidates"] for name in c["uar"]} == {
         "en",
         "ur",

@@ -33,7 +33,8 @@ class Encoder(nn.Module):
         Frames per second (Hz).
     pooling : str
         How ``forward`` makes one vector of a layer's frames: ``mean`` of all, ``loud``
-        (the mean of those within 30 dB of the loudest), or ``both``, one after the other.
+        (of those within 30 dB of the loudest), ``energy`` (weighted by the fourth root of
+        their power), ``both`` of the first two, or ``all``, one after the other.
     frozen : bool
         Whether nothing in it trains, so that its output may be cached.
     prefix_layers : int, optional
@@ -123,6 +124,11 @@ class Encoder(nn.Module):
     def poolings(self) -> tuple[str, ...]:
         """The ways of pooling, in the order of the vectors."""
         return POOLINGS[self.pooling]
+
+    @property
+    def by_level(self) -> bool:
+        """Whether a pooling asks how loud a frame is."""
+        return self.poolings != ("mean",)
 
     @property
     def vectors(self) -> int:

@@ -41,10 +41,9 @@ from xser_brain.encoders.health import check_source
 from xser_brain.encoders.pooling import (
     POOLINGS,
     frame_mask,
+    frame_weights,
     joined,
     levels,
-    loud,
-    mean_over,
     pooled,
 )
 from xser_brain.encoders.weights import (
@@ -143,7 +142,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
     pooling : str
-        See ``Encoder``: ``mean``, ``loud`` or ``both``.
+        See ``Encoder``.
 
     Raises
     ------
@@ -337,13 +336,13 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         """Run the frozen part at the bottom: the input of layer ``prefix_layers``.
 
         (samples,) of one utterance to (frames, width), which ``forward`` takes instead;
-        if it pools loud frames, with their levels as one more column.
+        if pooling asks how loud they are, with their levels as one more column.
         """
         local = self.core.local(waveform)
         counts = torch.tensor([len(local)], device=local.device)
         hidden = self.core.embed(local[None], counts)
         hidden = self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
-        if "loud" not in self.poolings:
+        if not self.by_level:
             return hidden
         level = levels(waveform[None], self.frame_rate, len(hidden))[0]
         return torch.cat([hidden, level[:, None]], dim=1)
@@ -351,7 +350,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     @property
     def prefix_width(self) -> int:
         """Columns of what ``prefix`` gives."""
-        return self.width + ("loud" in self.poolings)
+        return self.width + self.by_level
 
     def prefix_tensors(self) -> dict[str, torch.Tensor]:
         """All weights and constants that ``prefix`` may depend on."""
@@ -429,23 +428,19 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             longest = int(lengths[group].max())
             own = inputs[group, :longest]
             layers, counts = self._hidden(own, lengths[group])
-            vectors = pooled(layers, self._masks(own, counts, layers[0].shape[1]))
-            yield group, vectors, layers[-1], counts
+            weights = self._weights(own, counts, layers[0].shape[1])
+            yield group, pooled(layers, weights), layers[-1], counts
 
-    def _masks(
+    def _weights(
         self, inputs: torch.Tensor, counts: torch.Tensor, frames: int
     ) -> list[torch.Tensor]:
-        """The frames that each pooling takes, of what ``forward`` takes."""
-        inside = frame_mask(counts, frames)
-        masks = {"mean": inside}
-        if "loud" in self.poolings:
-            level = (
-                inputs[..., self.width]
-                if inputs.ndim == 3
-                else levels(inputs, self.frame_rate, frames)
-            )
-            masks["loud"] = loud(level.masked_fill(~inside, -1.0)) & inside
-        return [masks[name] for name in self.poolings]
+        """How much each frame counts in each pooling, of what ``forward`` takes."""
+        level = None
+        if self.by_level and inputs.ndim == 3:
+            level = inputs[..., self.width]
+        elif self.by_level:
+            level = levels(inputs, self.frame_rate, frames)
+        return frame_weights(self.poolings, level, frame_mask(counts, frames))
 
 
 def _order(groups: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -490,12 +485,12 @@ class _Graph(nn.Module):
         layers = core.through(hidden, None)
         layers[-1] = core.finish(layers[-1])
         chosen = layers[-1:] if self.encoder.last_only else layers
-        vectors = []
-        for pooling in self.encoder.poolings:
-            if pooling == "mean":
-                vectors += [layer.mean(1) for layer in chosen]
-                continue
-            rate, frames = self.encoder.frame_rate, hidden.shape[1]
-            mask = loud(levels(samples, rate, frames))
-            vectors += [mean_over(layer, mask) for layer in chosen]
+        vectors = [layer.mean(1) for layer in chosen]
+        encoder = self.encoder
+        if encoder.by_level:
+            rate, frames = encoder.frame_rate, hidden.shape[1]
+            level = levels(samples, rate, frames)
+            inside = torch.ones_like(level, dtype=torch.bool)
+            weights = frame_weights(encoder.poolings, level, inside)
+            return pooled(chosen, weights)
         return torch.stack(vectors, dim=1)

@@ -105,7 +105,9 @@ def _load(folder: Path, config: dict, encoder_source: str | None) -> EmotionMode
         found = {n[8:]: t for n, t in tensors.items() if n[:8] == "encoder."}
         _require_same(expected, found, folder / schema.WEIGHTS)
     encoder = family.from_description(description, folder, encoder_source)
-    beyond = [n for n in config.get("vectors") or [] if n >= encoder.vectors]
+    heads = [config, *config.get("members", [])]
+    taken = [number for head in heads for number in head.get("vectors") or []]
+    beyond = [number for number in taken if number >= encoder.vectors]
     if beyond:
         raise UserError(
             f"{folder / schema.NAME}: its head takes vector {beyond[0]} of an encoder that "

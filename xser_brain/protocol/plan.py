@@ -55,6 +55,8 @@ class Plan:
         Whether any of it is synthetic.
     incomplete : dict
         Corpus to what a copy of it lacks that is used all the same.
+    licences : dict
+        Corpus to what its manifest says of its licence, if it says anything.
     """
 
     setting: Setting
@@ -68,6 +70,7 @@ class Plan:
     manifests: dict[str, str] = field(default_factory=dict)
     standin: bool = False
     incomplete: dict[str, str] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> Labels:
@@ -205,13 +208,14 @@ def make_plan(
         If a manifest cannot be read, a copy is incomplete, a part or a class is empty,
         or the plan would not be zero-shot.
     """
-    rows, hashes, standin, incomplete = {}, {}, False, {}
+    rows, hashes, standin, incomplete, licences = {}, {}, False, {}, {}
     wide = {label for members in label_set.members.values() for label in members}
     for name in setting.corpora(system.trains_on):
         sidecar = manifest.read_sidecar(manifests[name])
         rows[name] = manifest.read(manifests[name])
         hashes[name] = sidecar["sha256"]
         standin |= bool(sidecar.get("standin"))
+        licences[name] = sidecar.get("licence", "")
         lacks = completeness.lacking(sidecar.get("census", {}), wide)
         if lacks and not allow_incomplete:
             raise UserError(
@@ -267,6 +271,7 @@ def make_plan(
         manifests=hashes,
         standin=standin,
         incomplete=incomplete,
+        licences=licences,
     )
     _require_attributes(plan)
     return plan

@@ -109,7 +109,7 @@ class Stacked(Solver):
         Candidates: numbers of layers (0 is the transformer's input), or ``all`` but the
         input, ``middle`` (the one half-way up), ``last``.
     poolings : sequence of str
-        Candidates: ``mean``, ``loud`` or ``both``.
+        Candidates: ``mean``, ``loud``, ``energy``, or ``both`` or ``all`` of them.
     strengths : sequence of float
         Candidates: of the penalty, on standardised vectors and weights that add up to 1.
     balanced : bool
@@ -121,6 +121,9 @@ class Stacked(Solver):
     UserError
         If a candidate makes no sense.
     """
+
+    # Whatever is taken of them: so all such solvers share what is cached.
+    pooling = "all"
 
     def __init__(
         self,
@@ -139,8 +142,6 @@ class Stacked(Solver):
         self.layers, self.poolings = [*layers], [*poolings]
         self.strengths = [number("strengths", value, least=0.0) for value in strengths]
         self.balanced = bool(balanced)
-        needed = {name for pooling in poolings for name in POOLINGS[pooling]}
-        self.pooling = "both" if len(needed) > 1 else needed.pop()
 
     def fitter(self, training: Training) -> Fitter:
         """Make ready to fit one vector, with languages left out or not.

@@ -124,6 +124,7 @@ def write(
         "manifest_schema": MANIFEST_SCHEMA,
         "audio_sha256": plan.audio(),
         "incomplete": plan.incomplete,
+        "licences": plan.licences,
         "counts": plan.counts(),
         "audit": plan.audit(),
         "valid": {
