@@ -112,6 +112,24 @@ def loud(level: torch.Tensor, decibels: float = LOUD) -> torch.Tensor:
     return level >= loudest * 10 ** (-decibels / 10)
 
 
+def lengthened(frames: torch.Tensor, total: int) -> torch.Tensor:
+    """Pad (batch, frames, width) with zeros to so many frames.
+
+    Example
+    -------
+    >>> lengthened(torch.ones(1, 1, 2), 2)
+    tensor([[[1., 1.],
+             [0., 0.]]])
+    """
+    return functional.pad(frames, (0, 0, 0, total - frames.shape[1]))
+
+
+def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Parts of a batch, (some, frames, width) each, padded to the longest of them."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([lengthened(part, longest) for part in parts])
+
+
 def frame_weights(
     poolings: Sequence[str], level: torch.Tensor | None, inside: torch.Tensor
 ) -> list[torch.Tensor]:

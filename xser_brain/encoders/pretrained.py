@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -42,6 +42,7 @@ from xser_brain.encoders.pooling import (
     POOLINGS,
     frame_mask,
     frame_weights,
+    joined,
     levels,
     pooled,
 )
@@ -417,19 +418,34 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         -------
         (batch, vectors, width) torch.Tensor
         """
+        made = [part[:2] for part in self._in_groups(inputs, lengths)]
+        groups, vectors = zip(*made, strict=True)
+        return torch.cat(vectors)[_order(groups)]
+
+    def with_frames(self, inputs, lengths):
+        """See ``Encoder.with_frames``; takes what ``forward`` does."""
+        made = self._in_groups(inputs, lengths)
+        groups, vectors, frames, counts = zip(*made, strict=True)
+        order = _order(groups)
+        return (
+            torch.cat(vectors)[order],
+            joined(frames)[order],
+            torch.cat(counts)[order],
+        )
+
+    def _in_groups(
+        self, inputs: torch.Tensor, lengths: torch.Tensor
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Indices of utterances of like length, their vectors, last frames and counts."""
         allowed = self.group_padding
         if allowed is None:
             allowed = 0.0 if inputs.device.type == "cpu" else 1.0
-        groups = like_lengths(lengths.tolist(), allowed)
-        vectors = []
-        for group in groups:
+        for group in like_lengths(lengths.tolist(), allowed):
             longest = int(lengths[group].max())
             own = inputs[group, :longest]
             layers, counts = self._hidden(own, lengths[group])
             weights = self._weights(own, counts, layers[0].shape[1])
-            vectors.append(pooled(layers, weights))
-        order = torch.tensor([index for group in groups for index in group])
-        return torch.cat(vectors)[order.argsort()]
+            yield group, pooled(layers, weights), layers[-1], counts
 
     def _weights(
         self, inputs: torch.Tensor, counts: torch.Tensor, frames: int
@@ -441,6 +457,11 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         elif self.by_level:
             level = levels(inputs, self.frame_rate, frames)
         return frame_weights(self.poolings, level, frame_mask(counts, frames))
+
+
+def _order(groups: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The places, in joined groups, of the batch's utterances."""
+    return torch.tensor([index for group in groups for index in group]).argsort()
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:

@@ -77,6 +77,17 @@ class Plan:
         """What the indices in a batch stand for."""
         return Labels.of(self.train, self.label_set.names)
 
+    def tells(self, attribute: str) -> bool:
+        """Whether a training utterance has an attribute of ``Labels``, or a transcript."""
+        if attribute == "transcripts":
+            return any(row.text.strip() for row in self.train)
+        return bool(getattr(self.labels, attribute))
+
+    def transcripts(self) -> str:
+        """Hash of what is said in training; no other transcript is ever looked at."""
+        said = [(row.ID, row.text) for row in self.train]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
     def sha256(self) -> str:
         """Hash of who is trained, validated and tested on."""
         digest = hashlib.sha256()
@@ -281,7 +292,7 @@ def _require_attributes(plan: Plan) -> None:
     """Refuse an objective on an attribute that no training utterance has."""
     for name, objective in plan.system.objectives.items():
         for attribute in getattr(objective, "requires", ()):
-            if not getattr(plan.labels, attribute):
+            if not plan.tells(attribute):
                 corpora = plan.setting.trained_on(plan.system.trains_on)
                 raise UserError(
                     f"{', '.join(corpora)} do not tell {attribute}, on which the objective "

@@ -85,6 +85,13 @@ class System:
         """Whether the target is unseen in training."""
         return self.trains_on in ("source", "all")
 
+    @property
+    def units(self) -> Any:
+        """Units of what is said, where an objective asks for them; else None."""
+        objectives = self.objectives.values()
+        asked = (getattr(item, "transcript_units", None) for item in objectives)
+        return next(filter(None, asked), None)
+
     def parts(self) -> tuple:
         """All objects that it is made of."""
         others = self.sampler, self.selection, self.waveforms, self.embeddings

@@ -338,7 +338,15 @@ class Spec:
         if run_opts["grad_accumulation_factor"] > 1:
             decisive["accumulated"] = "as one batch"  # before, each was a step's part
         return {
-            "hparams": {**decisive_values(self.text), **self._own_code()},
+            "hparams": {
+                **decisive_values(self.text),
+                **self._own_code(),
+                **(
+                    {"system.transcripts": plan.transcripts()}
+                    if self.system.units
+                    else {}
+                ),
+            },
             "protocol": plan.sha256(),
             "options": decisive,
             "seed": self.seed,
@@ -472,6 +480,9 @@ def _check_parts(system: System, samplers: Mapping) -> None:
                 f"system {system.name}: an objective cannot be called {name}: give it "
                 "another name"
             )
+        if objective.transcript_units not in (None, system.units):
+            mend = "let all objectives of a system ask for the same"
+            raise refused(f"the units of {name}", objective.transcript_units, mend)
     sampler = system.sampler
     if not callable(sampler) and sampler not in [*samplers]:
         mend = f"use one of {', '.join(samplers)}, or !name: of a class"
