@@ -64,7 +64,11 @@ class ECAPAEncoder(Encoder, family="ecapa"):
         super().__init__()
         self.width = width
         self._frame_width = 3 * channels
-        self.features = Fbank(sample_rate=SAMPLE_RATE, n_mels=n_mels, hop_length=HOP)
+        # It holds no weights; on the meta device, torch would import its compiler for it.
+        with torch.device("cpu"):
+            self.features = Fbank(
+                sample_rate=SAMPLE_RATE, n_mels=n_mels, hop_length=HOP
+            )
         self.network = ECAPA_TDNN(
             n_mels,
             channels=[channels] * 4 + [3 * channels],
