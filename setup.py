@@ -103,6 +103,7 @@ setup(
         RECIPES: [
             "*.ipynb",
             "*.md",
+            "*.sh",
             "*.yaml",
             "common/*.yaml",
             "common/*/*.yaml",

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Encoders that adapt, by one command, resumed as often as need be: give it again.
-#   cd recipes && ./adapted.sh DATA_ROOT [--encoder_source=DIR and other keys of runs]
+#   cd recipes && bash adapted.sh DATA_ROOT [--encoder_source=DIR and other keys of runs]
 # Needs: RAVDESS, EMO-DB, URDU, nEMO and ASED below DATA_ROOT, Whisper base (of the hub, or
 # --encoder_source), and xser in the environment.
 # With a GPU: 3000 steps, three runs on the card at a time; without: 600 steps on all cores.

@@ -120,7 +120,7 @@ def test_copy_all(empty, capsys):
     assert {NAME, "paper.yaml", "README.md", "common/encoders/ecapa.yaml"} <= set(
         copied
     )
-    assert {Path(name).suffix for name in copied} == {".yaml", ".py", ".md"}
+    assert {Path(name).suffix for name in copied} == {".yaml", ".py", ".md", ".sh"}
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"{len(copied)} files written")
     assert "xser train mine/" in last
