@@ -20,6 +20,7 @@ version = release = __version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 root_doc = "README"
 include_patterns = ["*.md", "docs/**.md", "recipes/*.ipynb", "recipes/**.md"]
+include_patterns += ["xser_brain/starter/model/README.md"]
 exclude_patterns = [".*", "build", "shared", "**/results", "tests", "benchmarks"]
 html_theme = "furo"
 html_title = project
@@ -48,6 +49,8 @@ docs/security
 SECURITY
 CONTRIBUTING
 recipes/RESULTS
+recipes/RESULTS_PAPER
+xser_brain/starter/model/README
 CHANGELOG
 ```
 
