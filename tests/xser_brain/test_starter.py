@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 from models import noise
 
+from data_prep.errors import UserError
 from xser_brain import starter
 from xser_brain.cli import main as xser
 from xser_brain.cli.train import main
@@ -84,6 +85,11 @@ def test_without_runs_of_languages_left_out(made, tmp_path, capsys):
     assert make([str(only), str(tmp_path), f"--out={tmp_path / 'out'}"]) == 2
     assert "holds no runs of robust" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_it_has_no_revisions():
+    with pytest.raises(UserError, match="leave --revision out"):
+        Classifier.from_pretrained("starter", revision="abc")
 
 
 # --- The one that comes with the package
