@@ -107,6 +107,13 @@ def test_its_card_says_what_it_is():
     assert sum(path.stat().st_size for path in starter.FOLDER.iterdir()) < 1_000_000
 
 
+def test_without_the_hub_it_says_what_to_pass(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="pass --encoder_source=DIR with a copy"):
+        Classifier.from_pretrained("starter")
+
+
 @pytest.mark.slow
 def test_it_works_as_it_is(shared, restored, tmp_path, capsys):
     """Of utterances that it was trained on it knows most, by the commands of the README."""
