@@ -183,12 +183,6 @@ FAULTS = (
     ),
     Fault("checkpoints become read-only", frozen, line="Read-only file system.*"),
     Fault(
-        "a loader's process killed",
-        at_a_step("reader"),
-        line=f"a process that read ahead was lost.*{SAVED}",
-        changes={"num_workers": 2},
-    ),
-    Fault(
         "memory limit",
         at_a_step("memory"),
         line=f"not enough memory: .*{SAVED}",

@@ -4,7 +4,6 @@ A harm is real: the disk is full, a process is dead, the folder is elsewhere. So
 place, as ``full:/mnt``.
 """
 
-import multiprocessing
 import os
 import resource
 import signal
@@ -54,11 +53,6 @@ def remove(place: str) -> None:
     subprocess.run(["rm", "-r", place], check=True)
 
 
-def kill_reader(_: str) -> None:
-    """One of the processes that read ahead."""
-    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
-
-
 def limit_memory(_: str) -> None:
     """To what is in use and 16 MiB."""
     used = int(Path("/proc/self/statm").read_text().split()[0])
@@ -87,7 +81,6 @@ HARMS = {
     "frozen": freeze,
     "moved": move,
     "removed": remove,
-    "reader": kill_reader,
     "memory": limit_memory,
     "clock": set_clock,
     "signal": signalled,

@@ -140,10 +140,10 @@ def test_batch_moves_whole():
 # --- Loading
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_loader_gives_the_batches_of_the_sampler(workers):
+@pytest.mark.parametrize("threads", [0, 2])
+def test_loader_gives_the_batches_of_the_sampler(threads):
     batches = [[3, 1], [0], [2, 2, 2]]
-    read = Loader(Utterances(ROWS, ramp, LABELS), batches, workers)
+    read = Loader(Utterances(ROWS, ramp, LABELS), batches, threads)
     for _ in range(2):
         assert [batch.ids for batch in read] == [["3", "1"], ["0"], ["2"] * 3]
 

@@ -88,7 +88,5 @@ def train(argv: Sequence[str]) -> None:
 
 
 def _complain(message: str) -> int:
-    # From a loader's process the message comes with its traceback around it.
-    line = printable(message.strip().splitlines()[-1].split("UserError: ")[-1])
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     return 2

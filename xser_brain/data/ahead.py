@@ -1,33 +1,33 @@
 """Audio that is read while something else is worked on."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
-import torch
-
-from data_prep.manifest import Row
+Item, Read = TypeVar("Item"), TypeVar("Read")
 
 
 def read_ahead(
-    batches: Iterable[list[Row]],
-    read: Callable[[Row], torch.Tensor],
+    batches: Iterable[Sequence[Item]],
+    read: Callable[[Item], Read],
     ahead: int = 32,
-) -> Iterator[tuple[list[Row], list[torch.Tensor]]]:
-    """Read audio in threads while the caller works; yields batches and their tensors.
+    threads: int | None = None,
+) -> Iterator[tuple[Sequence[Item], list[Read]]]:
+    """Read audio in threads while the caller works; yields batches and what was read.
 
     libsndfile works outside the interpreter's lock, so threads are enough. ``ahead`` is
-    how many utterances are read before they are asked for.
+    how many items are read before they are asked for.
     """
-    waiting: deque[tuple[list[Row], list[Future]]] = deque()
-    with ThreadPoolExecutor() as pool:
+    waiting: deque[tuple[Sequence[Item], list[Future]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
         try:
-            for rows in batches:
-                waiting.append((rows, [pool.submit(read, row) for row in rows]))
-                if sum(len(rows) for rows, _ in waiting) > ahead:
-                    rows, futures = waiting.popleft()
-                    yield rows, [future.result() for future in futures]
-            for rows, futures in waiting:
-                yield rows, [future.result() for future in futures]
+            for items in batches:
+                waiting.append((items, [pool.submit(read, item) for item in items]))
+                if sum(len(items) for items, _ in waiting) > ahead:
+                    items, futures = waiting.popleft()
+                    yield items, [future.result() for future in futures]
+            for items, futures in waiting:
+                yield items, [future.result() for future in futures]
         finally:
             pool.shutdown(cancel_futures=True)

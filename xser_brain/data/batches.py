@@ -1,6 +1,5 @@
 """From planned utterances to batches of waveforms or of cached features."""
 
-import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,8 +12,10 @@ from torch.utils.data import Dataset
 from data_prep import audio
 from data_prep.errors import UserError
 from data_prep.manifest import Row
+from xser_brain.data.ahead import read_ahead
 from xser_brain.protocol.labels import Labels
 
+AHEAD = 2  # batches that a thread may have read before they are asked for
 UNKNOWN = -1  # label of a speaker or language that is not among the training ones
 
 
@@ -237,29 +238,8 @@ def _indices(values: Sequence[str], classes: Sequence[str]) -> torch.Tensor:
     return torch.tensor([index.get(value, UNKNOWN) for value in values])
 
 
-class _Ahead(Dataset):
-    """What a loader's processes do: they fetch, packed into one tensor a batch."""
-
-    def __init__(self, dataset: Utterances):
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, indices: Sequence[int]):
-        items = self.dataset.fetch(indices)
-        return indices, torch.cat(items), [len(item) for item in items]
-
-
-def _leave_to_parent(worker: int) -> None:
-    """What is typed at the terminal is for the run to answer, not for its processes."""
-    del worker
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-
-
 class Loader(SaveableDataLoader):
-    """Batches in order; the same ones however many processes read ahead.
+    """Batches in order; the same ones however many threads read ahead.
 
     They only read. Whatever is drawn at random is drawn here, as a batch is handed
     over, from the generator that training draws from.
@@ -270,22 +250,14 @@ class Loader(SaveableDataLoader):
         The utterances.
     batches : iterable of list of int
         A sampler of ``xser_brain.data.sampling``, or a list of index lists.
-    num_workers : int
-        Processes that read audio ahead.
+    threads : int
+        How many read audio ahead, a batch each. Not processes: forked while another
+        loader's are being closed, they may find files of their own closed.
     """
 
-    def __init__(self, dataset: Utterances, batches, num_workers: int = 0):
-        super().__init__(
-            _Ahead(dataset),
-            sampler=batches,
-            batch_size=None,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            # What they read from lies in this process: memory, locks, mapped files.
-            # Where this process is itself a grid's, another method would be the default.
-            multiprocessing_context="fork" if num_workers else None,
-            worker_init_fn=_leave_to_parent,
-        )
+    def __init__(self, dataset: Utterances, batches, threads: int = 0):
+        super().__init__(_Indices(), sampler=batches, batch_size=None)
+        self.utterances, self.threads = dataset, threads
 
     def skip(self, batches: int) -> None:
         """Begin the next time behind so many batches, as one resumed there."""
@@ -300,9 +272,22 @@ class Loader(SaveableDataLoader):
         torch.set_rng_state(before)
         if not resumed:
             torch.empty((), dtype=torch.int64).random_()
-        utterances = self.dataset.dataset
-        for indices, packed, lengths in iterator:
-            yield utterances.batch(indices, [*packed.split(lengths)])
+        if not self.threads:
+            yield from map(self.utterances.__getitem__, iterator)
+            return
+        one_by_one = ([indices] for indices in iterator)
+        ahead = AHEAD * self.threads
+        for [indices], [items] in read_ahead(
+            one_by_one, self.utterances.fetch, ahead, self.threads
+        ):
+            yield self.utterances.batch(indices, items)
+
+
+class _Indices(Dataset):
+    """What the sampler gives, as it is: torch's loader counts it, for checkpoints."""
+
+    def __getitem__(self, indices: Sequence[int]) -> Sequence[int]:
+        return indices
 
 
 def by_duration(rows: Sequence[Row], batch_size: int) -> list[list[int]]:

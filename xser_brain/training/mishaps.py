@@ -5,7 +5,6 @@ import re
 from xser_brain.training import disk
 
 GO_ON = "the run goes on where it was saved"
-READER = re.compile(r"DataLoader worker \(pid\(?s?\)? ?[\d, ]+\) (.*)")
 MEMORY = re.compile(
     r"can't allocate memory|[Cc]annot allocate memory|out of memory|bad_alloc"
 )
@@ -34,12 +33,6 @@ def explain(error: BaseException) -> str | None:
     refused = disk.reason(error)
     if refused is not None:
         return f"cannot write {refused}: {disk.MEND}"
-    reader = READER.search(text)
-    if reader:
-        return (
-            f"a process that read ahead was lost ({reader[1].split('. ')[0]}): lower "
-            f"--num_workers if memory was short; {GO_ON}"
-        )
     if isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError | OSError) and MEMORY.search(text)
     ):

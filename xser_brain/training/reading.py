@@ -121,8 +121,8 @@ class Reader:
         """Seconds of a longer utterance in what is cached; 0 for all."""
         return self.crop if training and self.kind == "prefix" else 0.0
 
-    def workers(self, asked: int) -> int:
-        """Processes that read ahead: none for what is in memory, or drawn by chance.
+    def threads(self, asked: int) -> int:
+        """How many read ahead: none for what is in memory, or drawn by chance.
 
         Arguments
         ---------

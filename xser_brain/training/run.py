@@ -205,14 +205,14 @@ def train(
     trained_on = plan.setting.trained_on(plan.system.trains_on)
     logger.info("training on %s", ", ".join(trained_on))
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
-    workers = reader.workers(int(spec.training["num_workers"]))
+    threads = reader.threads(int(spec.training["num_workers"]))
     values = decisive_values(spec.text)
     with loggers.opened(spec.loggers, spec.folder, spec.results, values) as more:
         brain.hparams.loggers = more
         brain.fit(
             brain.hparams.epoch_counter,
-            Loader(train_set, Joined(sampler, accumulated), workers),
-            Loader(valid_set, parallel.dealt(batches), workers),
+            Loader(train_set, Joined(sampler, accumulated), threads),
+            Loader(valid_set, parallel.dealt(batches), threads),
         )
 
 
@@ -289,6 +289,6 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
             dataset = reader.open(rows, labels, training=part == "train")
             batches = by_duration(rows, int(spec.training["batch_size"]))
             batches = parallel.dealt(batches)
-            workers = reader.workers(int(spec.training["num_workers"]))
-            outputs[part] = rows, brain.predict(Loader(dataset, batches, workers))
+            threads = reader.threads(int(spec.training["num_workers"]))
+            outputs[part] = rows, brain.predict(Loader(dataset, batches, threads))
     return outputs
