@@ -19,7 +19,7 @@ from data_prep.errors import UserError
 from xser_brain.cli import main
 from xser_brain.inference import Classifier
 from xser_brain.inference.config import are_labels
-from xser_brain.reports.figures.style import label_colours
+from xser_brain.reports.palette import label_colours
 
 SIX = ("angry", "disgust", "fear", "happy", "neutral", "sad")
 OLD = Path(__file__).with_name("data") / "old_model.zip"

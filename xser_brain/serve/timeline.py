@@ -4,7 +4,8 @@ import base64
 import io
 
 from xser_brain.inference import Result
-from xser_brain.reports.figures.style import PAGE, label_colours, new_figure, styled
+from xser_brain.reports.figures.style import PAGE, new_figure, styled
+from xser_brain.reports.palette import label_colours
 
 HEIGHT = 1.6  # inches
 

@@ -1,0 +1,226 @@
+"""What figures of many settings show: systems by target and over the mean, with intervals.
+
+UAR of each system, or its difference to another one on the same utterances.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_prep.errors import UserError
+from xser_brain.evaluation.averages import Influence, mean_of
+from xser_brain.evaluation.metrics import uar
+from xser_brain.evaluation.significance import compare
+from xser_brain.models.card import language_name
+from xser_brain.reports.names import setting_name, target_name
+from xser_brain.reports.paper import in_order
+from xser_brain.reports.runs import Group, Outcome
+from xser_brain.reports.tables import Score
+
+MEAN = ""  # in place of a setting
+
+
+@dataclass(frozen=True)
+class Point:
+    """A figure with its 95 % interval, of a system in a setting or over the mean.
+
+    Arguments
+    ---------
+    setting : str
+        Its name; ``MEAN`` over the mean of those that all systems have.
+    system : str
+        Its name.
+    value, low, high : float
+        Percent, or points of a difference; without bounds where there are too few
+        units.
+    """
+
+    setting: str
+    system: str
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def differs(self) -> bool:
+        """Whether the interval of a difference excludes 0."""
+        return self.low is not None and not self.low <= 0 <= self.high
+
+
+def rows_of(groups: Sequence[Group]) -> dict[str, str]:
+    """What the rows of a figure are called: each setting, then the mean.
+
+    By setting the target and its language, with the source where targets are tested
+    from several.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        Of one encoder.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    targets = [group.setting.target for group in groups]
+    rows = {}
+    for group in groups:
+        language = language_name(group.runs[0]["setting"]["languages"]["target"])
+        rows[group.name] = target_name(group.setting.target, language)
+        if targets.count(group.setting.target) > 1:
+            rows[group.name] = f"{setting_name(group.name)} ({language})"
+    if len(groups) > 1:
+        rows[MEAN] = f"mean of {len(groups)}"
+    return rows
+
+
+def systems_of(groups: Sequence[Group], subset: str) -> list[str]:
+    """Zero-shot systems that all settings have, in the order of the tables.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        Of one encoder.
+    subset : str
+        ``target_test`` or ``target_all``.
+
+    Returns
+    -------
+    list of str
+    """
+    known = [
+        {name for name, runs in group.systems.items()
+         if runs[0]["zero_shot"] and runs[0].get(subset)}
+        for group in groups
+    ]  # fmt: skip
+    return in_order(set.intersection(*known)) if known else []
+
+
+def uars(groups: Sequence[Group], scores: Sequence[Score], subset: str) -> list[Point]:
+    """UAR of every system that all settings have, by setting and over the mean.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        Of one encoder.
+    scores : sequence of Score
+        Of the tables, which have the intervals of settings.
+    subset : str
+        ``target_test`` or ``target_all``.
+
+    Returns
+    -------
+    list of Point
+        In percent.
+    """
+    systems = systems_of(groups, subset)
+    shown = [
+        Point(score.setting, score.system, score.uar, score.uar_low, score.uar_high)
+        for score in scores
+        if score.system in systems
+    ]
+
+    def influence(group: Group, system: str) -> Influence | None:
+        outcome = group.outcome(system, subset)
+        return _influence(outcome, outcome.predicted, _mean_uar)
+
+    return shown + _means(groups, systems, shown, influence)
+
+
+def differences(groups: Sequence[Group], subset: str, reference: str) -> list[Point]:
+    """How far the systems that all settings have are from one of them, paired.
+
+    Arguments
+    ---------
+    groups : sequence of Group
+        Of one encoder.
+    subset : str
+        ``target_test`` or ``target_all``.
+    reference : str
+        The system to compare with.
+
+    Returns
+    -------
+    list of Point
+        In points of UAR, over the seeds that both have; none of the reference itself,
+        and none at all where a setting lacks it.
+
+    Raises
+    ------
+    UserError
+        If two systems tested other utterances.
+    """
+    systems = systems_of(groups, subset)
+    if reference not in systems:
+        return []
+    systems = [
+        name
+        for name in systems
+        if name != reference and all(group.seeds(name, reference) for group in groups)
+    ]
+
+    def pair(group: Group, system: str) -> list[Outcome]:
+        seeds = group.seeds(system, reference)
+        found = [group.outcome(name, subset, seeds) for name in (system, reference)]
+        if found[0].ids != found[1].ids:
+            raise UserError(
+                f"systems of {group.title} tested other utterances: put them in folders "
+                "of their own"
+            )
+        return found
+
+    shown = []
+    for group in groups:
+        for system in systems:
+            first, second = pair(group, system)
+            result = compare(
+                first.true, first.predicted, second.predicted, uar, first.clusters,
+                samples=0,
+            )  # fmt: skip
+            bounds = result.low, result.high
+            shown.append(Point(group.name, system, result.difference, *bounds))
+
+    def influence(group: Group, system: str) -> Influence | None:
+        both = [outcome.predicted for outcome in pair(group, system)]
+        outcome = group.outcome(system, subset)
+        return _influence(outcome, np.concatenate(both), _difference)
+
+    return shown + _means(groups, systems, shown, influence)
+
+
+def _means(
+    groups: Sequence[Group],
+    systems: Sequence[str],
+    shown: Sequence[Point],
+    influence: Callable[[Group, str], Influence | None],
+) -> list[Point]:
+    """Over the settings, of each system; none with a single setting."""
+    if len(groups) < 2:
+        return []
+    found = []
+    for system in systems:
+        sets = [influence(group, system) for group in groups]
+        if None in sets:
+            own = [point.value for point in shown if point.system == system]
+            found.append(Point(MEAN, system, float(np.mean(own)), None, None))
+        else:
+            found.append(Point(MEAN, system, *mean_of(sets)))
+    return found
+
+
+def _influence(
+    outcome: Outcome, predicted: np.ndarray, statistic: Callable
+) -> Influence | None:
+    """Over speakers, or over utterances where these are too few."""
+    units = outcome.ids if outcome.clusters is None else outcome.speakers
+    return Influence.of(outcome.true, predicted, units, statistic, outcome.n_classes)
+
+
+def _mean_uar(confusions: np.ndarray) -> np.ndarray:
+    return uar(confusions).mean(-1)
+
+
+def _difference(confusions: np.ndarray) -> np.ndarray:
+    first, second = np.split(uar(confusions), 2, axis=-1)
+    return first.mean(-1) - second.mean(-1)
