@@ -95,6 +95,7 @@ setup(
         "xser_brain": ["py.typed"],
         "xser_brain.training": ["log.yaml"],
         "xser_brain.reports": ["*.csv", "templates/*"],
+        "xser_brain.serve": ["*.js"],
         # By name, as a checkout has the results of runs between them.
         RECIPES: [
             "*.md",

@@ -699,11 +699,14 @@ def seen(colours: list[str], matrix: np.ndarray) -> np.ndarray:
 
 
 # Of nobody, protanopia and deuteranopia: Machado, Oliveira & Fernandes 2009.
-EYES = [
-    np.eye(3),
-    np.array([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]]),
-    np.array([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0475], [-0.0118, 0.0429, 0.9689]]),
-]  # fmt: skip
+EYES = np.reshape(
+    [
+        *(1, 0, 0, 0, 1, 0, 0, 0, 1),
+        *(0.1523, 1.0526, -0.2049, 0.1145, 0.7863, 0.0992, -0.0039, -0.0481, 1.0520),
+        *(0.3673, 0.8606, -0.2280, 0.2801, 0.6725, 0.0475, -0.0118, 0.0429, 0.9689),
+    ],
+    (3, 3, 3),
+)
 
 
 @pytest.mark.parametrize("eyes", EYES, ids=["usual", "protanopia", "deuteranopia"])

@@ -133,9 +133,8 @@ def sentence(compared: Comparison) -> str:
     systems = dict.fromkeys(point.system for point in compared.uars)
     figures = {name: compared.of(compared.uars, name) for name in systems}
     best = max(systems, key=lambda name: figures[name].value)
-    languages = sorted(
-        {language_name(g.runs[0]["setting"]["languages"]["target"]) for g in compared.groups}
-    )  # fmt: skip
+    spoken = (g.runs[0]["setting"]["languages"]["target"] for g in compared.groups)
+    languages = sorted(map(language_name, {*spoken}))
     over = (
         "" if len(compared.groups) < 2 else f", mean of {len(compared.groups)} settings"
     )
@@ -178,7 +177,8 @@ def _compared(compared: Comparison, best: str, figures: dict[str, Point]) -> str
     if found.differs:
         more = "more" if value > 0 else "less"
         return f", {abs(value):.1f} points {more} than {other} {interval}"
-    return f"; that it differs from {other} is not shown: {_signed(value)} points {interval}"
+    shown = f"{_signed(value)} points {interval}"
+    return f"; that it differs from {other} is not shown: {shown}"
 
 
 def by_target(compared: Comparison) -> str:

@@ -387,7 +387,8 @@ def systems_table(
     notes = [
         "UAR / macro-F1 in percent, means over seeds; in bold the best zero-shot system "
         f"of a setting. † significantly better, ‡ worse than {system_name(REFERENCE)} "
-        "(paired test, Holm-corrected, 5 %; only the systems of the claims below are tested)."
+        "(paired test, Holm-corrected, 5 %; only the systems of the claims below are "
+        "tested)."
     ]
     notes += [
         f"{FEWER.strip()} {setting_name(name)}: over {score.classes} classes (chance "
