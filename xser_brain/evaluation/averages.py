@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import expit, logit, stdtrit
 
 from xser_brain.evaluation.intervals import FEWEST_UNITS, Units
 
@@ -75,7 +75,9 @@ class Influence:
         )
 
 
-def mean_of(sets: Sequence[Influence], level: float = 95) -> tuple[float, float, float]:
+def mean_of(
+    sets: Sequence[Influence], level: float = 95, percent: bool = False
+) -> tuple[float, float, float]:
     """The mean over test sets, and its interval.
 
     Degrees of freedom are those of Welch 1947, of the sets' variances.
@@ -86,6 +88,9 @@ def mean_of(sets: Sequence[Influence], level: float = 95) -> tuple[float, float,
         One of each, as of each setting.
     level : float
         Percent.
+    percent : bool
+        Whether the statistic ends at 0 and 100: the interval is then that of the logit,
+        as in ``mean_interval``.
 
     Returns
     -------
@@ -112,4 +117,9 @@ def mean_of(sets: Sequence[Influence], level: float = 95) -> tuple[float, float,
     mean = float(np.mean([item.value for item in sets]))
     error = np.sqrt(sum(move**2 for move in moves.values()))
     margin = float(stdtrit(freedom, 0.5 + level / 200) * error)
-    return mean, mean - margin, mean + margin
+    if not percent or not 0 < mean < 100:
+        return mean, mean - margin, mean + margin
+    share = mean / 100
+    spread = margin / 100 / (share * (1 - share)) * np.array([-1, 1])
+    low, high = 100 * expit(logit(share) + spread)
+    return mean, float(low), float(high)

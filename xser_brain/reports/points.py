@@ -125,7 +125,7 @@ def uars(groups: Sequence[Group], scores: Sequence[Score], subset: str) -> list[
         outcome = group.outcome(system, subset)
         return _influence(outcome, outcome.predicted, _mean_uar)
 
-    return shown + _means(groups, systems, shown, influence)
+    return shown + _means(groups, systems, shown, influence, percent=True)
 
 
 def differences(groups: Sequence[Group], subset: str, reference: str) -> list[Point]:
@@ -194,6 +194,7 @@ def _means(
     systems: Sequence[str],
     shown: Sequence[Point],
     influence: Callable[[Group, str], Influence | None],
+    percent: bool = False,
 ) -> list[Point]:
     """Over the settings, of each system; none with a single setting."""
     if len(groups) < 2:
@@ -205,7 +206,7 @@ def _means(
             own = [point.value for point in shown if point.system == system]
             found.append(Point(MEAN, system, float(np.mean(own)), None, None))
         else:
-            found.append(Point(MEAN, system, *mean_of(sets)))
+            found.append(Point(MEAN, system, *mean_of(sets, percent=percent)))
     return found
 
 

@@ -40,7 +40,8 @@ FONTS = {
 CSS = """
 .answer h2 { margin: 0 }
 .notice { font-size: 0.92em }
-.timeline { width: 100%; border-radius: 4px; background: #fff; display: block }
+.timeline { width: 100%; height: 7rem; border-radius: 4px; display: block; margin: 0 !important }
+.ends { display: flex; justify-content: space-between; font-size: 0.85em; margin: 0 !important }
 .track { position: relative; cursor: pointer }
 .playhead { position: absolute; top: 0; bottom: 0; width: 2px; background: #2b2f36; pointer-events: none; box-shadow: 0 0 0 1px #fff }
 .key { display: flex; flex-wrap: wrap; gap: 0.2em 1em; margin: 0.3em 0 !important }
@@ -53,7 +54,7 @@ table.bars { width: 100%; border: 0 !important; border-collapse: collapse }
 table.bars caption { text-align: left; font-size: 0.92em; opacity: 0.8; padding: 0.4em 0 }
 table.bars tr, table.bars th, table.bars td { border: 0 !important; background: none !important; padding: 0.2em 0.6em 0.2em 0 !important }
 table.bars th { font-weight: 500; text-align: left; white-space: nowrap; width: 1% }
-table.bars td { width: 1%; font-variant-numeric: tabular-nums; text-align: right !important }
+table.bars td { width: 1%; white-space: nowrap; font-variant-numeric: tabular-nums; text-align: right !important }
 table.bars td.bar { width: auto; text-align: left !important }
 table.bars td.bar i { display: block; height: 1.1em; min-width: 2px; border-radius: 3px; box-shadow: inset 0 0 0 1px #0003 }
 footer { display: none !important }
@@ -161,15 +162,15 @@ class Page:
             timeline = gradio.Markdown(elem_id="timeline", sanitize_html=False)
             named = []
             if self.examples:
-                named = [gradio.Markdown(said["examples"], elem_classes="notice")]
-                gradio.Examples(
+                examples = gradio.Examples(
                     [[str(path)] for path in self.examples.values()],
                     recording,
-                    label="",
+                    label=said["examples"],
                     example_labels=list(self.examples),
                     cache_examples=False,
                     api_visibility="private",
                 )
+                named = [examples.dataset]
             foot = gradio.Markdown(said["foot"], elem_classes="notice")
             language, seconds = gradio.State(ENGLISH), gradio.State(0.0)
             claimed, shown = gradio.State(), [answer, bars, timeline]
@@ -241,7 +242,7 @@ class Page:
         """
         language = texts.chosen(dict(request.query_params), dict(request.headers))
         said = self._said(language)
-        named = [said["examples"]] if self.examples else []
+        named = [gradio.update(label=said["examples"])] if self.examples else []
         return (
             said["head"],
             gradio.update(label=said["recording"]),

@@ -24,10 +24,8 @@
   function show() {
     const track = document.querySelector("#timeline .track");
     if (!track || !player) return;
-    const [left, right, end] = ["left", "right", "end"].map((n) => Number(track.dataset[n]));
-    const share = Math.min(1, player.currentTime / end);
     const head = track.querySelector(".playhead");
-    head.style.left = `${100 * (left + share * (right - left))}%`;
+    head.style.left = `${100 * Math.min(1, player.currentTime / track.dataset.end)}%`;
     head.hidden = false;
     for (const part of document.querySelectorAll("#timeline [data-start]")) {
       const { start, end } = part.dataset;
@@ -52,10 +50,7 @@
     if (part) playFrom(Number(part.dataset.start));
     else if (track) {
       const box = track.getBoundingClientRect();
-      const { left, right, end } = track.dataset;
-      const share = (event.clientX - box.left) / box.width;
-      const inner = (share - Number(left)) / (Number(right) - Number(left));
-      playFrom(Math.min(1, Math.max(0, inner)) * Number(end));
+      playFrom(((event.clientX - box.left) / box.width) * track.dataset.end);
     }
   });
 })();

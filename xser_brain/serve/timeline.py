@@ -2,17 +2,17 @@
 
 import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from xser_brain.inference import Result
 from xser_brain.inference.results import UNSURE
-from xser_brain.reports.figures.style import PAGE, new_figure, styled
 from xser_brain.reports.palette import BAR, label_colours
 from xser_brain.serve import texts
 from xser_brain.serve.segments import Segment
 
-HEIGHT = 1.3  # inches
+SIZE = 900, 100  # of the picture, which is stretched
 
 
 def colours_of(labels: Sequence[str]) -> dict[str, str]:
@@ -56,7 +56,6 @@ def draw_bars(
     return f"<table class=bars><caption>{_escaped(title)}</caption>{rows}</table>"
 
 
-@styled
 def draw_timeline(result: Result, parts: Sequence[Segment], language: str) -> str:
     """The probabilities of a recording's windows, one over the other, and its segments.
 
@@ -76,22 +75,8 @@ def draw_timeline(result: Result, parts: Sequence[Segment], language: str) -> st
         and a list.
     """
     windows = result.timeline
-    middles = [(window.start + window.end) / 2 for window in windows]
     labels = list(result.probabilities)
-    rows = [[window.probabilities[label] for window in windows] for label in labels]
-    figure = new_figure("", PAGE, HEIGHT)
-    axes = figure.add_subplot()
-    axes.stackplot(
-        [0.0, *middles, result.end],
-        [[row[0], *row, row[-1]] for row in rows],
-        colors=label_colours(labels),
-        linewidth=0,
-    )
-    axes.set(xlim=(0, result.end), ylim=(0, 1), yticks=[0, 0.5, 1], xlabel="s")
-    picture = io.BytesIO()
-    figure.savefig(picture, format="svg")
-    box = axes.get_position()
-    data = base64.b64encode(picture.getvalue()).decode()
+    data = base64.b64encode(_stacked(result, labels).encode()).decode()
     said = ", ".join(
         f"{w.start:.0f}–{w.end:.0f} s {texts.emotion(language, w.emotion)}"
         for w in windows
@@ -113,11 +98,34 @@ def draw_timeline(result: Result, parts: Sequence[Segment], language: str) -> st
     return (
         f"<p class=notice>{_escaped(texts.text(language, 'line'))}</p>"
         f"<p class=key>{key}</p>"
-        f"<div class=track data-left='{box.x0:.4f}' data-right='{box.x1:.4f}' "
-        f"data-end='{result.end:.2f}'>"
+        f"<div class=track data-end='{result.end:.2f}'>"
         f"<img class=timeline alt='{_escaped(said)}' "
         f"src='data:image/svg+xml;base64,{data}'><i class=playhead hidden></i></div>"
+        f"<p class=ends><span>0:00</span><span>{_clock(result.end)}</span></p>"
         f"<ol class=segments>{listed}</ol>"
+    )
+
+
+def _stacked(result: Result, labels: Sequence[str]) -> str:
+    """An SVG without letters, so that it can be drawn at any width and height."""
+    width, height = SIZE
+    middles = [(window.start + window.end) / 2 for window in result.timeline]
+    rows = np.array(
+        [[w.probabilities[name] for name in labels] for w in result.timeline]
+    )
+    rows = rows[[0, *range(len(rows)), -1]]
+    x = width * np.array([0.0, *middles, result.end]) / result.end
+    tops = height * (1 - np.cumsum(rows, axis=1).clip(0, 1))
+    below = np.full(len(x), float(height))
+    areas = []
+    for colour, top in zip(label_colours(labels), tops.T, strict=True):
+        points = [*zip(x, top, strict=True), *zip(x[::-1], below[::-1], strict=True)]
+        places = " ".join(f"{across:.1f},{down:.1f}" for across, down in points)
+        areas.append(f'<polygon points="{places}" fill="{colour}"/>')
+        below = top
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" preserveAspectRatio="none">{"".join(areas)}</svg>'
     )
 
 
