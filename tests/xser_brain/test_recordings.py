@@ -149,7 +149,7 @@ def test_an_incomplete_target_is_told_everywhere(
         changes = {"allow_incomplete": True, "system": system, **QUICK}
         assert main(argv(results, data_root=incomplete, **changes)) == 0
     printed = capsys.readouterr().out
-    assert "EMO-DB lacks neutral (79 declared) and " in printed
+    assert "emodb lacks neutral (79 declared) and " in printed
     assert "without neutral" in printed
     run = record(results / "ravdess_to_emodb/baseline1/ecapa/1")
     assert run["incomplete"].keys() == {"emodb"}
