@@ -821,6 +821,24 @@ def test_the_page_is_no_wider_than_the_window(sounding, tmp_path, opened, width)
 
 
 @pytest.mark.slow
+def test_no_column_is_cut(tmp_path, opened):
+    """Table 2 of nine settings, and claims, in a usual window."""
+    write_run(tmp_path)
+    settings = [f"RAVDESS + IEMOCAP to EMO-DB {i}" for i in range(9)]
+    rows = [["without SupCon", *["**78.1 / 76.0**†"] * 9, "78.1 / 76.0"]] * 2
+    wide = Table("Wide", ["system", *settings, "average"], rows)
+    claim = ["without SupCon > Baseline 2", "RAVDESS to Emozionalmente", "−10.2 [−13.2, −7.2]",
+             "< 0.001", "**< 0.001**", "0.123", "−0.52", "3469 utterances", "utterances"]  # fmt: skip
+    head = ["claim", "setting", "UAR difference [95 % interval]", "p", "p (Holm)",
+            "p over seeds", "effect", "n", "exchanged"]  # fmt: skip
+    report = report_of(tmp_path, wide, Table("Claims", head, [claim]))
+    text = html.page(report, draw=False)
+    tab = opened(text, viewport={"width": 1400, "height": 900})
+    cut = "[...document.querySelectorAll('.wide')].map((e) => e.scrollWidth - e.clientWidth)"
+    assert max(tab.evaluate(cut)) <= 0
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_follows_the_readers_colours(tmp_path, opened, scheme):
     write_run(tmp_path)

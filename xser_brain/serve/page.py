@@ -49,7 +49,7 @@ CSS = """
 .segments { display: flex; flex-wrap: wrap; gap: 0.4em; list-style: none !important; margin: 0.6em 0 !important; padding: 0 !important }
 .segments li { margin: 0 !important; padding: 0 !important }
 .segments button { border: 1px solid var(--border-color-primary); border-radius: 6px; padding: 0.3em 0.6em; font-variant-numeric: tabular-nums; white-space: nowrap }
-.segments .now button { outline: 2px solid currentcolor }
+.segments .now button { outline: 2px solid currentcolor; outline-offset: -2px }
 table.bars { width: 100%; border: 0 !important; border-collapse: collapse }
 table.bars caption { text-align: left; font-size: 0.92em; opacity: 0.8; padding: 0.4em 0 }
 table.bars tr, table.bars th, table.bars td { border: 0 !important; background: none !important; padding: 0.2em 0.6em 0.2em 0 !important }
