@@ -15,7 +15,7 @@ from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 
 COMMON = "common"
-SUFFIXES = (".yaml", ".py", ".md")
+SUFFIXES = (".yaml", ".py", ".md", ".sh")
 
 
 def folder() -> Path:

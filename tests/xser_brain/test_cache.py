@@ -20,10 +20,11 @@ from data_prep.errors import UserError
 from data_prep.manifest import Row
 from xser_brain import cli
 from xser_brain.cli.train import main
+from xser_brain.data.ahead import read_ahead
 from xser_brain.data.batches import Utterances, read_waveform
 from xser_brain.encoders.pretrained import PretrainedEncoder
 from xser_brain.features import store
-from xser_brain.features.cache import FeatureCache, fingerprint, read_ahead
+from xser_brain.features.cache import FeatureCache, fingerprint
 from xser_brain.features.store import Store, groups
 from xser_brain.protocol import Labels
 

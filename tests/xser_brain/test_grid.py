@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ GRIDS = (
     "paper.yaml",
     "tuning.yaml",
     "cameo.yaml",
+    "leave_one_out/ablation.yaml",
+    "leave_one_out/adapted.yaml",
     "leave_one_out/grid.yaml",
     "leave_one_out/robust.yaml",
 )
@@ -112,7 +115,9 @@ def test_mistakes_in_a_grid(write, text, message):
 
 def test_an_unknown_corpus(write, standins, tmp_path, capsys):
     recipe = ROOT / "recipes/leave_one_out/hparams/leave_one_out.yaml"
-    path = write(f"leave_one_out: {{recipe: {recipe}, corpora: [emodb, urud]}}")
+    path = write(
+        f"leave_one_out: {{recipe: {recipe}, corpora: [emodb, urud]}}\nencoders: [ecapa]"
+    )
     call = ["grid", str(path), "--dry_run", *options(standins, tmp_path / "r")]
     assert main([x for x in call if "non_target" not in x]) == 2
     assert "did you mean urdu" in capsys.readouterr().err
@@ -149,6 +154,19 @@ def test_dry_run(write, standins, tmp_path, capsys):
     assert lines[-1] == "# 1 to do, 0 finished"
     assert "--system=upper_bound" in lines[0]
     assert "--seed=7" in lines[0]
+
+
+def test_what_all_runs_share_is_said_once(write, standins, tmp_path, caplog):
+    corpora = tmp_path / "corpora"
+    shutil.copytree(standins, corpora)
+    first, second = sorted((corpora / "ravdess").rglob("*-04-*.wav"))[:2]
+    shutil.copyfile(first, second)
+    call = ["grid", str(write(two_systems())), "--dry_run"]
+    for _ in range(2):
+        caplog.clear()
+        assert main([*call, *options(corpora, tmp_path / "r")]) == 0
+        said = [line for line in caplog.messages if "are one recording" in line]
+        assert len(said) == 1
 
 
 def test_two_cells_in_one_folder(write, standins, tmp_path, capsys):

@@ -96,6 +96,8 @@ def test_list(capsys):
     grids = out.split("grids: ")[1].splitlines()[0].split(", ")
     assert grids == [
         "cameo.yaml",
+        "leave_one_out/ablation.yaml",
+        "leave_one_out/adapted.yaml",
         "leave_one_out/grid.yaml",
         "leave_one_out/robust.yaml",
         "paper.yaml",
@@ -118,7 +120,7 @@ def test_copy_all(empty, capsys):
     assert {NAME, "paper.yaml", "README.md", "common/encoders/ecapa.yaml"} <= set(
         copied
     )
-    assert {Path(name).suffix for name in copied} == {".yaml", ".py", ".md"}
+    assert {Path(name).suffix for name in copied} == {".yaml", ".py", ".md", ".sh"}
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith(f"{len(copied)} files written")
     assert "xser train mine/" in last

@@ -7,8 +7,6 @@ it forgets it. The loss is convex, so that there is one answer.
 """
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax
 
 from data_prep.errors import UserError
 from xser_brain.adaptation.linear import Linear
@@ -56,6 +54,9 @@ def refit(
     >>> refit(linear, heard, np.array([0, 1]), training).predict(heard)
     array([0, 1])
     """
+    from scipy.optimize import minimize  # slow to import
+    from scipy.special import log_softmax
+
     mean, deviation = np.asarray(training, np.float64)
     deviation = np.where(deviation > 0, deviation, 1)
     width = len(mean)

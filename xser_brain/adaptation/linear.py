@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import log_softmax
 
 if TYPE_CHECKING:
     from xser_brain.inference.model import EmotionModel
@@ -46,6 +45,8 @@ class Linear:
 
     def log_posteriors(self, embeddings: np.ndarray) -> np.ndarray:
         """(..., width) to (..., classes)."""
+        from scipy.special import log_softmax  # slow to import
+
         return log_softmax(self.logits(embeddings), axis=-1)
 
     def predict(self, embeddings: np.ndarray) -> np.ndarray:

@@ -7,8 +7,6 @@ was called weighs the same. No label of the recordings is used.
 """
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import softmax
 
 from xser_brain.adaptation.linear import Linear
 
@@ -128,6 +126,8 @@ def _surest(probabilities: np.ndarray, share: float) -> tuple[np.ndarray, np.nda
 
 def _as_sure(scores: np.ndarray, sureness: float) -> float:
     """The scale at which the mean probability of what is called is as given."""
+    from scipy.optimize import brentq  # slow to import
+    from scipy.special import softmax
 
     def excess(log_scale: float) -> float:
         return softmax(np.exp(log_scale) * scores, axis=1).max(1).mean() - sureness

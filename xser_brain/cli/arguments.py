@@ -1,25 +1,30 @@
 """Options that several commands have, and what they lead to."""
 
 import argparse
+import contextlib
+import gc
 import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_prep.errors import UserError
 from data_prep.outside import Printable
 from xser_brain.cli.lists import read_list
+from xser_brain.starter import NAME as STARTER
 
 if TYPE_CHECKING:
     from xser_brain.inference import Classifier
 
 
-def add_model_and_device(parser: argparse.ArgumentParser) -> None:
-    """A model, and where it runs."""
-    add_model(parser)
+def add_model_and_device(
+    parser: argparse.ArgumentParser, default: str | None = None
+) -> None:
+    """A model, and where it runs; one by default, if that makes sense."""
+    add_model(parser, default)
     parser.add_argument(
         "--revision",
         metavar="COMMIT",
@@ -28,10 +33,14 @@ def add_model_and_device(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """A model."""
+    optional = {"nargs": "?", "default": default} if default else {}
     parser.add_argument(
-        "model", help="a run's folder, its model/, or a name on the hub (NAME@COMMIT)"
+        "model",
+        **optional,
+        help="a run's folder, its model/, a name on the hub (NAME@COMMIT), or "
+        f"{STARTER}: the model that comes with xser, whose encoder the hub has",
     )
     add_import(parser)
 
@@ -123,6 +132,20 @@ def recordings(args: argparse.Namespace) -> list[str]:
     return args.paths + listed
 
 
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no garbage, which is a sixth of the time that imports take.
+
+    What they make stays, and is looked through again and again.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@uncollected()
 def windows(args: argparse.Namespace) -> dict:
     """How they are cut and taken, for ``load``."""
     from xser_brain.inference.recordings import Windows
@@ -163,6 +186,7 @@ def add_threshold(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@uncollected()
 def load(args: argparse.Namespace, **options) -> "Classifier":
     """Load the model that is asked for; options are those of ``from_pretrained``."""
     from xser_brain.inference import Classifier

@@ -8,9 +8,7 @@ import hashlib
 import logging
 import math
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +21,7 @@ from data_prep.errors import UserError
 from data_prep.hashes import AudioHashes
 from data_prep.manifest import Row
 from data_prep.progress import bar
+from xser_brain.data.ahead import read_ahead
 from xser_brain.data.augmentation import WaveformTransform
 from xser_brain.data.batches import by_duration, middle, read_waveform
 from xser_brain.encoders import Encoder
@@ -376,27 +375,3 @@ class _Mapped(Mapping):
 
     def __len__(self) -> int:
         return len(self.names)
-
-
-def read_ahead(
-    batches: Iterable[list[Row]],
-    read: Callable[[Row], torch.Tensor],
-    ahead: int = 32,
-) -> Iterator[tuple[list[Row], list[torch.Tensor]]]:
-    """Read audio in threads while the caller works; yields batches and their tensors.
-
-    libsndfile works outside the interpreter's lock, so threads are enough. ``ahead`` is
-    how many utterances are read before they are asked for.
-    """
-    waiting: deque[tuple[list[Row], list[Future]]] = deque()
-    with ThreadPoolExecutor() as pool:
-        try:
-            for rows in batches:
-                waiting.append((rows, [pool.submit(read, row) for row in rows]))
-                if sum(len(rows) for rows, _ in waiting) > ahead:
-                    rows, futures = waiting.popleft()
-                    yield rows, [future.result() for future in futures]
-            for rows, futures in waiting:
-                yield rows, [future.result() for future in futures]
-        finally:
-            pool.shutdown(cancel_futures=True)

@@ -36,6 +36,7 @@ from data_prep.errors import UserError
 from data_prep.progress import bar, lock_alone
 from xser_brain.grids import temporary
 from xser_brain.grids.cluster import Task
+from xser_brain.grids.once import said_once
 from xser_brain.recipes import find, full_path, is_file
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training import launch
@@ -212,6 +213,7 @@ class Planned:
     finished: list[str]
 
 
+@said_once("xser_brain.protocol.plan")
 def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     """Prepare all corpora once, and find what is still to be done.
 

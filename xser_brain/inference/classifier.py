@@ -21,7 +21,7 @@ from xser_brain.adaptation import PROTOCOLS, STRICT, few_shot_of, unlabelled
 from xser_brain.adaptation.few_shot import refit
 from xser_brain.adaptation.linear import Linear
 from xser_brain.adaptation.running import RunningStatistics
-from xser_brain.features.cache import read_ahead
+from xser_brain.data.ahead import read_ahead
 from xser_brain.inference.loading import load
 from xser_brain.inference.model import EmotionModel
 from xser_brain.inference.recordings import (

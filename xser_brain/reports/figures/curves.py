@@ -114,7 +114,7 @@ def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | N
     for name, runs in systems.items():
         for run in runs:
             log = read_train_log(run["folder"] / "train_log.txt")
-            if log:
+            if len(log) > 1:  # a solver's has a single step, and no curve
                 logs.setdefault(name, []).append((run, log))
     if not logs:
         return None
