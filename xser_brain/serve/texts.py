@@ -177,9 +177,43 @@ EMOTIONS = {
     "ja": "平静 喜び 怒り 悲しみ 恐れ 嫌悪 驚き 退屈 穏やか",
     "zh": "中性 高兴 愤怒 悲伤 恐惧 厌恶 惊讶 无聊 平静",
 }
-NAMED = "neutral happy angry sad fear disgust surprise boredom calm".split()
+NAMED = [
+    "neutral",
+    "happy",
+    "angry",
+    "sad",
+    "fear",
+    "disgust",
+    "surprise",
+    "boredom",
+    "calm",
+]
 # Names of languages, of those that corpora are in.
-CODES = "am ar bn de el en es et fa fr id it ja kk kn ko pl pt ru th tr ur zh".split()
+CODES = [
+    "am",
+    "ar",
+    "bn",
+    "de",
+    "el",
+    "en",
+    "es",
+    "et",
+    "fa",
+    "fr",
+    "id",
+    "it",
+    "ja",
+    "kk",
+    "kn",
+    "ko",
+    "pl",
+    "pt",
+    "ru",
+    "th",
+    "tr",
+    "ur",
+    "zh",
+]
 LANGUAGES = {
     "de": "Amharisch Arabisch Bengalisch Deutsch Griechisch Englisch Spanisch Estnisch "
     "Persisch Französisch Indonesisch Italienisch Japanisch Kasachisch Kannada Koreanisch "
