@@ -12,6 +12,7 @@ from typing import Any
 
 from data_prep.errors import UserError
 from data_prep.outside import fit, inside, printable, read_csv, read_json
+from xser_brain.protocol.system import TRAINS_ON
 
 RUN, PREDICTIONS, IDENTITY = "run.json", "predictions.csv", "identity.json"
 MEND = "delete it and train that run again"
@@ -71,7 +72,6 @@ BEGUN = {
 }
 SEEN = {"corpora": [str], "languages": [str]}
 STAGES = ("training", "sampling", "normalisation", "model_selection", "evaluation")
-TRAINS_ON = ("source", "all", "target", "everything")
 
 
 class Record(dict):

@@ -70,9 +70,21 @@ def test_it_is_a_model_as_any(runs, tmp_path):
 def test_what_does_not_belong_together(runs, finished, tmp_path):
     for chosen, message in (
         (runs[:1], "at least two"),
+        (runs[:1] * 101, "at most 100"),
         ([finished, finished], "has an encoder that was trained"),
-        ([runs[0], tmp_path], "no finished run"),
+        ([runs[0], tmp_path / "none"], "no finished run"),
     ):
         with pytest.raises(UserError, match=message):
             join(chosen, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_lost_by_a_wrong_place(runs, capsys):
+    """The folder of all results, or of one of the runs, is no place for a model."""
+    chosen = [str(run) for run in runs[:2]]
+    before = sorted(runs[0].parents[3].rglob("*"))
+    for place in (runs[0].parents[3], runs[0].parent, runs[0], runs[3]):
+        assert xser(["ensemble", *chosen, f"--out={place}"]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "another folder" in error
+    assert sorted(runs[0].parents[3].rglob("*")) == before

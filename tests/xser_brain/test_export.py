@@ -20,6 +20,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from data_prep import audio, manifest
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS
+from xser_brain.cli import main as xser
 from xser_brain.cli.train import main
 from xser_brain.encoders.adapters import METHODS
 from xser_brain.evaluation.summary import shown_interval
@@ -372,3 +373,22 @@ def test_a_run_leaves_a_whole_model_if_told(argv, tmp_path, small_encoder, stand
         assert found.probabilities[emotion] == pytest.approx(
             float(row[f"p_{emotion}"]), abs=1e-5
         )
+
+
+@pytest.mark.parametrize("held", ["notes.txt", "run.json"])
+def test_a_folder_that_holds_something_else_is_left_alone(held, tmp_path, capsys):
+    """As the folder of all results: what a command writes there it would replace."""
+    folder, _ = exported(tmp_path / "model")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / held).write_text("{}")
+    assert xser(["export", str(folder), f"--whole={other}"]) == 2
+    error = capsys.readouterr().err
+    assert f"{other} holds something else than a model, as {held}" in error
+    assert (other / held).read_text() == "{}"
+    assert [path.name for path in other.iterdir()] == [held]
+    # An older model, or nothing, is replaced.
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "empty", tmp_path / "new"):
+        for _ in range(2):
+            assert xser(["export", str(folder), f"--whole={place}"]) == 0

@@ -444,8 +444,8 @@ def test_an_earlier_dry_run_is_replaced_and_nothing_else(
     shutil.copytree(plain[0], tmp_path / "m/model")
     before = files_of(tmp_path)
     for output, reason in (
-        ("dry", "more than an earlier dry run"),
-        ("folder", "more than an earlier dry run"),
+        ("dry", "holds something else than a model"),
+        ("folder", "holds something else than a model"),
         ("file", "is not a folder"),
         ("m/model", "is where the model lies"),
         ("m", "is where the model lies"),

@@ -10,6 +10,7 @@ import pytest
 import safetensors.torch
 from models import noise
 
+from data_prep.errors import UserError
 from xser_brain import starter
 from xser_brain.cli import main as xser
 from xser_brain.cli.train import main
@@ -86,6 +87,11 @@ def test_without_runs_of_languages_left_out(made, tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_it_has_no_revisions():
+    with pytest.raises(UserError, match="leave --revision out"):
+        Classifier.from_pretrained("starter", revision="abc")
+
+
 # --- The one that comes with the package
 
 
@@ -99,6 +105,13 @@ def test_its_card_says_what_it_is():
         assert f"| {name} " in card or name in card
     assert "On languages that it has not heard" in card
     assert sum(path.stat().st_size for path in starter.FOLDER.iterdir()) < 1_000_000
+
+
+def test_without_the_hub_it_says_what_to_pass(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(UserError, match="pass --encoder_source=DIR with a copy"):
+        Classifier.from_pretrained("starter")
 
 
 @pytest.mark.slow

@@ -55,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """Carry out ``xser publish``."""
     from xser_brain.inference.sources import find_model
     from xser_brain.models import publish as hub
+    from xser_brain.models.export import require_replaceable
 
     if args.output and not args.dry_run:
         raise UserError("--output is for --dry_run: pass both or neither")
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     folder, origin = find_model(args.model)
     output = args.output or Path(args.repo.rpartition("/")[2])
     if args.dry_run:
-        hub.require_replaceable(output, folder)
+        require_replaceable(output, folder)
     with _scratch(output.parent if args.dry_run else None) as scratch:
         staged = scratch / "model"
         hub.assemble(

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 MODEL_TYPES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "whisper")
 is_revision = text(r"[\w.-]{1,100}")
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+ELSEWHERE = "pass --encoder_source=DIR with a copy of this encoder"
 SETTINGS = ("config.json", "preprocessor_config.json")
 FILES = (*SETTINGS, "model.safetensors")  # of an encoder within a model's folder
 INSIDE = "encoder"  # the name of its folder there
@@ -104,9 +105,10 @@ def encoder_folder(source: str, revision: str | None = None) -> Path:
                 "with: pass --encoder_source=DIR with a copy of it"
             )
     else:
-        folder = snapshot(source, revision, (*SETTINGS, "*.safetensors"))
+        folder = snapshot(source, revision, (*SETTINGS, "*.safetensors"), ELSEWHERE)
         if not any(folder.glob("*.safetensors")):
-            folder = snapshot(source, revision, (*SETTINGS, "pytorch_model.bin"))
+            other = (*SETTINGS, "pytorch_model.bin")
+            folder = snapshot(source, revision, other, ELSEWHERE)
         if revision != folder.name:
             logger.warning(
                 "pretrained encoder: %s, commit %s, as the hub has it now",
@@ -117,10 +119,12 @@ def encoder_folder(source: str, revision: str | None = None) -> Path:
     return folder
 
 
-def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
+def snapshot(
+    name: str, revision: str | None, files: Sequence[str], mend: str = "pass a folder"
+) -> Path:
     """Get files of a repository, by names or patterns: their folder in the hub's cache.
 
-    UserError if that fails.
+    UserError if that fails; ``mend`` is what to do without the hub.
     """
     import huggingface_hub  # only who asks for the hub waits for it
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
@@ -132,7 +136,7 @@ def snapshot(name: str, revision: str | None, files: Sequence[str]) -> Path:
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"cannot get {name} from the hub ({reason[:200]}): pass a folder, or a name "
+            f"cannot get {name} from the hub ({reason[:200]}): {mend}, or a name "
             f"that can be reached (where there is a network: `hf download {name}`)"
         ) from error
     return Path(found)

@@ -49,7 +49,9 @@ def find_model(source: str | Path, revision: str | None = None) -> tuple[Path, s
             raise UserError(f"{source} is a folder: --revision is for names on the hub")
         inner = folder / "model"
         return (inner if (inner / schema.NAME).is_file() else folder), ""
-    if str(source) == starter.NAME and not revision:
+    if str(source) == starter.NAME:
+        if revision:
+            raise UserError(f"{source} comes with this package: leave --revision out")
         return starter.FOLDER, ""
     name, _, at = str(source).partition("@")
     if at and revision and at != revision:

@@ -12,7 +12,7 @@ from data_prep import corpus
 from data_prep.errors import UserError
 from xser_brain.encoders.families import BUILT_IN, find
 from xser_brain.evaluation.summary import shown_interval
-from xser_brain.reports.render import piped
+from xser_brain.markdown import piped
 
 MAIN = "main"  # the hub's own branch
 PLACEHOLDER = "FOLDER OR HUB NAME"

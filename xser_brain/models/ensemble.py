@@ -13,9 +13,10 @@ from xser_brain.evaluation import embeddings as kept
 from xser_brain.evaluation.finished import Finished
 from xser_brain.evaluation.summary import summarise
 from xser_brain.head import JoinedHead
+from xser_brain.inference.config import MOST_MEMBERS
 from xser_brain.inference.loading import load
 from xser_brain.inference.model import EmotionModel
-from xser_brain.models.export import calibrate, export
+from xser_brain.models.export import calibrate, export, require_replaceable
 
 LEAST = 5e-7  # of a probability: predictions.csv has six digits
 
@@ -52,10 +53,14 @@ def join(
     Raises
     ------
     UserError
-        If the runs do not belong together.
+        If the runs do not belong together, or the folder holds something else.
     """
-    if len(runs) < 2:
-        raise UserError("one run is no ensemble: name at least two")
+    if not 2 <= len(runs) <= MOST_MEMBERS:
+        raise UserError(
+            f"{len(runs)} run(s) make no ensemble: name at least two, and at most "
+            f"{MOST_MEMBERS}"
+        )
+    require_replaceable(folder, *map(Path, runs))
     finished = [Finished.read(run) for run in runs]
     loaded = [load(Path(run) / "model", encoder_source) for run in runs]
     models = [model for model, _ in loaded]

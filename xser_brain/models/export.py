@@ -8,6 +8,7 @@ SpeechBrain's ``EncoderClassifier.from_hparams`` loads the same model.
 
 import json
 import logging
+import os
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -32,10 +33,12 @@ from xser_brain.inference.calibration import (
 )
 from xser_brain.inference.loading import identify, load
 from xser_brain.inference.model import EmotionModel
+from xser_brain.inference.sources import MODEL
 from xser_brain.models.card import card
 
 logger = logging.getLogger(__name__)
 UNFINISHED = ".unfinished"
+FILES = ("README.md", "hyperparams.yaml", *MODEL)
 HYPERPARAMS = """\
 # For SpeechBrain, with xser-brain installed:
 #   from speechbrain.inference.classifiers import EncoderClassifier
@@ -158,12 +161,41 @@ def _config(model: EmotionModel, record: dict) -> dict:
     return json.loads(json.dumps(config, allow_nan=False))
 
 
+def require_replaceable(folder: Path, *sources: Path) -> None:
+    """Refuse a folder in which something would be lost.
+
+    That is what is written from (``sources``), or anything but the files of a model, as
+    an earlier one.
+    """
+    place = folder.resolve()
+    for source in map(Path.resolve, sources):
+        if place in (source, *source.parents) or source in place.parents:
+            raise UserError(f"{folder} is where the model lies: name another folder")
+    if not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: name another one")
+    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*")} - {INSIDE}
+    strange = sorted(found - set(FILES))
+    if not strange and found:
+        try:
+            schema.read(folder)
+        except UserError:
+            strange = sorted(found)
+    if strange:
+        raise UserError(
+            f"{folder} holds something else than a model, as {strange[0]}: empty it, or "
+            "name another folder"
+        )
+
+
 def bundle(source: Path, folder: Path, encoder_source: str | None = None) -> None:
     """Copy an exported model together with its pretrained encoder.
 
-    Replaces the folder if it exists; ``encoder_source`` is where the encoder is now, if
-    it has moved since training.
+    An older model there is replaced (see ``require_replaceable``); ``encoder_source`` is
+    where the encoder is now, if it has moved since training.
     """
+    require_replaceable(folder, source)
     _, config = load(source, encoder_source)
     tensors = safetensors.torch.load_file(source / schema.WEIGHTS)
     pretrained = located(source, config["encoder"], encoder_source)

@@ -6,7 +6,6 @@ one commit, so that a reader finds all of it or what was there before.
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -26,14 +25,12 @@ from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from data_prep.errors import UserError
-from xser_brain.encoders.weights import HUB_NAME, INSIDE, SETTINGS, is_revision
+from xser_brain.encoders.weights import HUB_NAME, SETTINGS, is_revision
 from xser_brain.inference import config as schema
 from xser_brain.inference.loading import load
-from xser_brain.inference.sources import MODEL
 from xser_brain.models.card import MAIN
-from xser_brain.models.export import located, write
+from xser_brain.models.export import FILES, located, write
 
-FILES = ("README.md", "hyperparams.yaml", *MODEL)
 ANSWERS = (HTTPError, OSError, RuntimeError, ValueError)  # what a failed request raises
 LOGIN = "log in with `hf auth login`, or set HF_TOKEN"
 
@@ -160,35 +157,10 @@ def contents(folder: Path) -> dict[str, int]:
     }
 
 
-def require_replaceable(folder: Path, source: Path) -> None:
-    """Refuse a folder in which something would be lost.
-
-    That is the model itself (``source``), or anything but the files of a model, as from
-    an earlier dry run.
-    """
-    place, model = folder.resolve(), source.resolve()
-    if place in (model, *model.parents) or model in place.parents:
-        raise UserError(f"{folder} is where the model lies: pass another --output=DIR")
-    if not os.path.lexists(folder):
-        return
-    if folder.is_symlink() or not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: pass another --output=DIR")
-    found = {p.relative_to(folder).as_posix() for p in folder.rglob("*")} - {INSIDE}
-    try:
-        strange = bool(found - set(FILES)) or bool(found and not schema.read(folder))
-    except UserError:
-        strange = True
-    if strange:
-        raise UserError(
-            f"{folder} is not empty, and holds more than an earlier dry run: empty it, "
-            "or pass another --output=DIR"
-        )
-
-
 def replace(staged: Path, folder: Path) -> None:
     """Move a folder from ``assemble``, on the same disk, to the place of another.
 
-    ``require_replaceable`` says which one; UserError if it cannot be written.
+    ``export.require_replaceable`` says which one; UserError if it cannot be written.
     """
     try:
         if folder.exists():

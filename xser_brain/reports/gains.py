@@ -1,62 +1,30 @@
 """How much each system gains on a reference: what each part of a method brings."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.errors import UserError
+from xser_brain.evaluation.averages import Influence, mean_of
 from xser_brain.evaluation.metrics import uar
 from xser_brain.evaluation.significance import Comparison, compare
 from xser_brain.reports.names import setting_name, system_name
 from xser_brain.reports.paper import in_order
 from xser_brain.reports.render import Table
-from xser_brain.reports.runs import Group
+from xser_brain.reports.runs import Group, Outcome
 
 NOTE = (
-    "Means over seeds of the UAR in percent, and differences in points with 95 % "
-    "intervals, paired by utterance. Over settings: these settings, with other speakers "
-    "(utterances, where a setting has fewer than 5 speakers), by the settings' own "
-    "intervals, which are independent; in bold where 0 is outside. Settings in which a "
-    "label was not tested are left out."
+    "Means over the seeds that both have of the UAR in percent, and differences in points "
+    "with 95 % intervals, paired by utterance. Over settings: these settings, with other "
+    "speakers (utterances, where a setting has fewer than 5 speakers), and not other "
+    "languages; whoever speaks in several settings counts once. In bold where 0 is "
+    "outside. Settings in which a label was not tested are left out."
 )
 
 
-@dataclass(frozen=True)
-class Gain:
-    """What a system gains on another, in each setting and over all.
-
-    Arguments
-    ---------
-    system, reference : str
-        Which.
-    uar, reference_uar : float
-        Means over settings and seeds, in percent.
-    settings : mapping of str to Comparison
-        By setting.
-    difference : float
-        Mean over settings, in points.
-    low, high : float, optional
-        Its 95 % interval; None where a setting has none.
-    """
-
-    system: str
-    reference: str
-    uar: float
-    reference_uar: float
-    settings: dict[str, Comparison]
-    difference: float
-    low: float | None
-    high: float | None
-
-    @property
-    def better(self) -> int:
-        """In how many settings it is better."""
-        return sum(found.difference > 0 for found in self.settings.values())
-
-
-def gains(groups: Sequence[Group], subset: str, reference: str) -> list[Gain]:
-    """Compare all zero-shot systems with one, where both were run.
+def gains_table(
+    groups: Sequence[Group], subset: str, reference: str, what: str
+) -> Table | None:
+    """A row a zero-shot system: its mean, what it gains over settings, and in each.
 
     Arguments
     ---------
@@ -65,112 +33,107 @@ def gains(groups: Sequence[Group], subset: str, reference: str) -> list[Gain]:
     subset : str
         ``target_test`` or ``target_all``.
     reference : str
-        A system.
+        The system to compare with.
+    what : str
+        For the title.
 
     Returns
     -------
-    list of Gain
+    Table, or None
+        None if there is nothing to compare.
+
+    Raises
+    ------
+    UserError
+        If two systems tested other utterances.
     """
     names = {
         run["system"] for group in groups for run in group.runs if run["zero_shot"]
     }
-    found = []
+    pairs: dict[str, dict[str, tuple[Outcome, Outcome]]] = {}
     for system in in_order(names - {reference}):
-        settings, uars = {}, []
         for group in groups:
-            if not {system, reference} <= set(group.systems):
-                continue
-            seeds = group.seeds(system, reference)
-            first, second = (
-                group.outcome(name, subset, seeds) for name in (system, reference)
-            )
-            if first is None or second is None or first.absent:
-                continue
-            if first.ids != second.ids:
-                raise UserError(
-                    f"systems of {group.title} tested other utterances: put them in "
-                    "folders of their own"
-                )
-            uars.append([uar(one.confusions()).mean() for one in (first, second)])
-            settings[group.name] = compare(
-                first.true, first.predicted, second.predicted, uar, first.clusters,
-                samples=0,
-            )  # fmt: skip
-        if settings:
-            own, others = np.mean(uars, axis=0)
-            mean, low, high = over_settings(list(settings.values()))
-            found.append(
-                Gain(system, reference, own, others, settings, mean, low, high)
-            )
-    return found
-
-
-def over_settings(
-    comparisons: Sequence[Comparison],
-) -> tuple[float, float | None, float | None]:
-    """The mean difference of independent test sets, and its interval.
-
-    Arguments
-    ---------
-    comparisons : sequence of Comparison
-        One of each.
-
-    Returns
-    -------
-    mean, low, high : tuple of float
-        In points; without an interval if one of them has none.
-
-    Example
-    -------
-    >>> one = Comparison(4.0, 1.0, 7.0, None, None, 100, 10, "speakers")
-    >>> over_settings([one, one])[0]
-    4.0
-    """
-    mean = float(np.mean([one.difference for one in comparisons]))
-    if any(one.low is None for one in comparisons):
-        return mean, None, None
-    margins = [(one.high - one.low) / 2 for one in comparisons]
-    margin = float(np.linalg.norm(margins)) / len(margins)
-    return mean, mean - margin, mean + margin
-
-
-def gains_table(found: Sequence[Gain], title: str) -> Table:
-    """A row a system: its mean, what it gains, over settings and in each.
-
-    Arguments
-    ---------
-    found : sequence of Gain
-        On one reference.
-    title : str
-        Of the table.
-
-    Returns
-    -------
-    Table
-    """
-    settings = list(dict.fromkeys(name for gain in found for name in gain.settings))
-    rows = []
-    for gain in found:
-        mean = _with_interval(gain.difference, gain.low, gain.high)
-        if gain.low is not None and not gain.low <= 0 <= gain.high:
-            mean = f"**{mean}**"
-        own = [gain.settings.get(name) for name in settings]
-        rows.append(
-            [
-                system_name(gain.system),
-                f"{gain.uar:.1f} ({gain.reference_uar:.1f})",
-                mean,
-                f"{gain.better} of {len(gain.settings)}",
-                *(
-                    _with_interval(one.difference, one.low, one.high) if one else ""
-                    for one in own
-                ),
-            ]
-        )
-    reference = system_name(found[0].reference)
-    header = ["system", f"UAR ({reference})", "over settings", "better in"]
+            pair = group.pair(system, reference, subset)
+            if pair and not pair[0].absent:
+                pairs.setdefault(system, {})[group.name] = pair
+    if not pairs:
+        return None
+    shown = {name for found in pairs.values() for name in found}
+    settings = [group.name for group in groups if group.name in shown]
+    rows = [_row(system, found, settings) for system, found in pairs.items()]
+    of = system_name(reference)
+    header = ["system", f"UAR ({of})", "over settings", "better in"]
     header += map(setting_name, settings)
-    return Table(title, header, rows, [NOTE])
+    return Table(f"Gains on {of}. {what}", header, rows, [NOTE])
+
+
+def _row(
+    system: str, pairs: dict[str, tuple[Outcome, Outcome]], settings: Sequence[str]
+) -> list[str]:
+    found = {name: paired(*pair) for name, pair in pairs.items()}
+    own, others = (
+        np.mean([uar(outcome.confusions()).mean() for outcome in side])
+        for side in zip(*pairs.values(), strict=True)
+    )
+    moves = [influence(*pair) for pair in pairs.values()]
+    mean = float(np.mean([one.difference for one in found.values()]))
+    low = high = None
+    if None not in moves:
+        _, low, high = mean_of(moves)
+    told = _with_interval(mean, low, high)
+    return [
+        system_name(system),
+        f"{own:.1f} ({others:.1f})",
+        told if low is None or low <= 0 <= high else f"**{told}**",
+        f"{sum(one.difference > 0 for one in found.values())} of {len(found)}",
+        *(_of_setting(found.get(name)) for name in settings),
+    ]
+
+
+def paired(first: Outcome, second: Outcome) -> Comparison:
+    """The difference of two systems' UAR and its interval, without the tests of the claims.
+
+    Arguments
+    ---------
+    first, second : Outcome
+        A pair, from ``Group.pair``.
+
+    Returns
+    -------
+    Comparison
+        First less second, in points.
+    """
+    return compare(
+        first.true, first.predicted, second.predicted, uar, first.clusters, samples=0
+    )
+
+
+def influence(first: Outcome, second: Outcome) -> Influence | None:
+    """What each speaker, or utterance, does to the difference of two systems' UAR.
+
+    Arguments
+    ---------
+    first, second : Outcome
+        A pair, from ``Group.pair``.
+
+    Returns
+    -------
+    Influence, or None
+        None where there are too few units for an interval.
+    """
+    units = first.ids if first.clusters is None else first.speakers
+    both = np.concatenate([first.predicted, second.predicted])
+    return Influence.of(first.true, both, units, _difference, first.n_classes)
+
+
+def _difference(confusions: np.ndarray) -> np.ndarray:
+    """First less second mean over seeds: (..., runs, classes, classes) to (...)."""
+    first, second = np.split(uar(confusions), 2, axis=-1)
+    return first.mean(-1) - second.mean(-1)
+
+
+def _of_setting(one: Comparison | None) -> str:
+    return _with_interval(one.difference, one.low, one.high) if one else ""
 
 
 def _with_interval(difference: float, low: float | None, high: float | None) -> str:

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.errors import UserError
 from xser_brain.evaluation.averages import Influence, mean_of
 from xser_brain.evaluation.metrics import uar
-from xser_brain.evaluation.significance import compare
 from xser_brain.models.card import language_name
+from xser_brain.reports import gains
 from xser_brain.reports.names import setting_name, target_name
 from xser_brain.reports.paper import in_order
-from xser_brain.reports.runs import Group, Outcome
+from xser_brain.reports.runs import Group
 from xser_brain.reports.tables import Score
 
 MEAN = ""  # in place of a setting
@@ -123,7 +122,10 @@ def uars(groups: Sequence[Group], scores: Sequence[Score], subset: str) -> list[
 
     def influence(group: Group, system: str) -> Influence | None:
         outcome = group.outcome(system, subset)
-        return _influence(outcome, outcome.predicted, _mean_uar)
+        units = outcome.ids if outcome.clusters is None else outcome.speakers
+        return Influence.of(
+            outcome.true, outcome.predicted, units, _mean_uar, outcome.n_classes
+        )
 
     return shown + _means(groups, systems, shown, influence, percent=True)
 
@@ -160,31 +162,19 @@ def differences(groups: Sequence[Group], subset: str, reference: str) -> list[Po
         if name != reference and all(group.seeds(name, reference) for group in groups)
     ]
 
-    def pair(group: Group, system: str) -> list[Outcome]:
-        seeds = group.seeds(system, reference)
-        found = [group.outcome(name, subset, seeds) for name in (system, reference)]
-        if found[0].ids != found[1].ids:
-            raise UserError(
-                f"systems of {group.title} tested other utterances: put them in folders "
-                "of their own"
-            )
-        return found
-
+    pairs = {
+        (group.name, system): group.pair(system, reference, subset)
+        for group in groups
+        for system in systems
+    }
     shown = []
-    for group in groups:
-        for system in systems:
-            first, second = pair(group, system)
-            result = compare(
-                first.true, first.predicted, second.predicted, uar, first.clusters,
-                samples=0,
-            )  # fmt: skip
-            bounds = result.low, result.high
-            shown.append(Point(group.name, system, result.difference, *bounds))
+    for (setting, system), pair in pairs.items():
+        result = gains.paired(*pair)
+        bounds = result.low, result.high
+        shown.append(Point(setting, system, result.difference, *bounds))
 
     def influence(group: Group, system: str) -> Influence | None:
-        both = [outcome.predicted for outcome in pair(group, system)]
-        outcome = group.outcome(system, subset)
-        return _influence(outcome, np.concatenate(both), _difference)
+        return gains.influence(*pairs[group.name, system])
 
     return shown + _means(groups, systems, shown, influence)
 
@@ -210,18 +200,5 @@ def _means(
     return found
 
 
-def _influence(
-    outcome: Outcome, predicted: np.ndarray, statistic: Callable
-) -> Influence | None:
-    """Over speakers, or over utterances where these are too few."""
-    units = outcome.ids if outcome.clusters is None else outcome.speakers
-    return Influence.of(outcome.true, predicted, units, statistic, outcome.n_classes)
-
-
 def _mean_uar(confusions: np.ndarray) -> np.ndarray:
     return uar(confusions).mean(-1)
-
-
-def _difference(confusions: np.ndarray) -> np.ndarray:
-    first, second = np.split(uar(confusions), 2, axis=-1)
-    return first.mean(-1) - second.mean(-1)

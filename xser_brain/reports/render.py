@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from xser_brain.markdown import inert, piped
+
 LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -97,31 +99,6 @@ class Table:
                 r"\end{table}",
             ]
         )
-
-
-def piped(cell: str) -> str:
-    """A cell of a Markdown table: ``inert``, and not cut at its bars."""
-    return inert(cell).replace("|", "\\|")
-
-
-def inert(text: str) -> str:
-    r"""Escape what Markdown would take for HTML, a link or a picture.
-
-    Arguments
-    ---------
-    text : str
-        Plain text, with ``**bold**``.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> print(inert("p < 0.001, <img src=x>, ![a](b) [1, 2]"))
-    p < 0.001, \<img src=x>, ![a]\(b) [1, 2]
-    """
-    return re.sub(r"<(?=[A-Za-z/!?])|(?<=\])[(:\[]", r"\\\g<0>", text)
 
 
 def latex_text(text: str) -> str:

@@ -195,6 +195,41 @@ class Group:
             return None
         return Outcome.read(runs, subset)
 
+    def pair(
+        self, one: str, other: str, subset: str
+    ) -> "tuple[Outcome, Outcome] | None":
+        """What two systems predicted of the same utterances, in the seeds that both have.
+
+        Arguments
+        ---------
+        one, other : str
+            Systems.
+        subset : str
+            ``target_test`` or ``target_all``.
+
+        Returns
+        -------
+        tuple of two Outcome, or None
+            None if one of them was not run, or trained on that subset.
+
+        Raises
+        ------
+        UserError
+            If they tested other utterances.
+        """
+        if not {one, other} <= set(self.systems):
+            return None
+        seeds = self.seeds(one, other)
+        first, second = (self.outcome(name, subset, seeds) for name in (one, other))
+        if first is None or second is None:
+            return None
+        if first.ids != second.ids or (first.true != second.true).any():
+            raise UserError(
+                f"systems of {self.title} tested other utterances: put them in folders of "
+                "their own"
+            )
+        return first, second
+
     def seeds(self, *systems: str) -> set[int]:
         """The seeds that all of some systems have."""
         return set.intersection(

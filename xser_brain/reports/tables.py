@@ -16,7 +16,7 @@ from data_prep.outside import cell
 from xser_brain.evaluation.intervals import FEWEST_UNITS, mean_interval
 from xser_brain.evaluation.metrics import macro_f1, uar
 from xser_brain.evaluation.significance import compare, holm, signed_rank
-from xser_brain.reports.gains import gains, gains_table
+from xser_brain.reports.gains import gains_table
 from xser_brain.reports.names import corpus_name, setting_name, system_name
 from xser_brain.reports.paper import (
     in_order,
@@ -237,15 +237,10 @@ def claims(groups: Sequence[Group], subset: str) -> list[Claim]:
         # them called the source) are one experiment, not several.
         distinct: dict[tuple, float] = {}
         for group in groups:
-            if not {better, worse} <= set(group.systems):
+            pair = group.pair(better, worse, subset)
+            if pair is None:
                 continue
-            seeds = group.seeds(better, worse)
-            first, second = (
-                group.outcome(name, subset, seeds) for name in (better, worse)
-            )
-            if first is None or second is None:
-                continue
-            _require_same_utterances(first, second, group)
+            first, second = pair
             result = compare(
                 first.true, first.predicted, second.predicted, uar, first.clusters
             )
@@ -298,14 +293,6 @@ def corrected(family: list[Claim]) -> list[Claim]:
         replace(claim, p_holm=float(p))
         for claim, p in zip(family, adjusted, strict=True)
     ]
-
-
-def _require_same_utterances(first: Outcome, second: Outcome, group: Group) -> None:
-    if first.ids != second.ids or (first.true != second.true).any():
-        raise UserError(
-            f"systems of {group.title} tested other utterances: put them in folders of "
-            "their own"
-        )
 
 
 def settings_table(groups: Sequence[Group]) -> Table:
@@ -548,10 +535,8 @@ def gather(
                 else ""
             )
             report.tables.append(claims_table(tested, f"{title}. {what}"))
-        if reference and (gained := gains(own, subset, reference)):
-            report.tables.append(
-                gains_table(gained, f"Gains on {system_name(reference)}. {what}")
-            )
+        if reference and (table := gains_table(own, subset, reference, what)):
+            report.tables.append(table)
     if reference and not any(reference in group.systems for group in groups):
         raise UserError(
             f"--reference: no run of {reference} below {results}; there are: "

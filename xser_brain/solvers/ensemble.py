@@ -46,6 +46,8 @@ class Ensemble(Solver):
     (3, [1, 2])
     """
 
+    pooling = Stacked.pooling
+
     def __init__(self, members: Sequence[Stacked], size: int = 8):
         if not members or not all(isinstance(one, Stacked) for one in members):
             raise UserError(
@@ -54,7 +56,6 @@ class Ensemble(Solver):
             )
         self.members = [*members]
         self.size = number("size", size, least=1, whole=True)
-        self.pooling = Stacked.pooling
 
     def solve(self, vectors: Vectors) -> Solution:
         """See ``Solver.solve``."""
@@ -78,11 +79,11 @@ class Ensemble(Solver):
         taken = choice.top(self.size)
         true = [vectors.emotions[vectors.where(language)[1]] for language in scores]
         members = []
-        for number_of in taken:
-            one, which = candidates[number_of]
+        for place in taken:
+            one, which = candidates[place]
             temperature = 1.0
             if scores:
-                held_out = np.concatenate([each[number_of] for each in scores.values()])
+                held_out = np.concatenate([each[place] for each in scores.values()])
                 shares = softmax(held_out, axis=-1)
                 temperature = fit_temperature(shares, np.concatenate(true))
             members.append((1.0 / temperature, one.on_all(which)))

@@ -27,6 +27,7 @@ from xser_brain.evaluation.summary import check_metrics
 from xser_brain.numbers import number
 from xser_brain.objectives import Objective, Objectives
 from xser_brain.protocol import LabelSet, Plan, Setting, System, make_plan
+from xser_brain.protocol.system import TRAINS_ON
 from xser_brain.solvers import Solver
 from xser_brain.training import hparams as hparams_module
 from xser_brain.training import loggers, options
@@ -522,9 +523,7 @@ def _system(name: str, hparams: Mapping) -> System:
                 f"system {name}: unknown key {key!r}: there are {', '.join(SYSTEM_KEYS)}"
             )
     if "trains_on" not in block:
-        raise UserError(
-            f"system {name}: no trains_on: say source, all, target or everything"
-        )
+        raise UserError(f"system {name}: no trains_on: say {', '.join(TRAINS_ON)}")
     augmentation = block.get("augmentation") or {}
     if not isinstance(augmentation, Mapping):
         raise UserError(
