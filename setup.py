@@ -99,6 +99,7 @@ setup(
         "xser_brain.starter": ["model/*"],
         "xser_brain.training": ["log.yaml"],
         "xser_brain.reports": ["*.csv", "templates/*"],
+        "xser_brain.serve": ["*.js"],
         # By name, as a checkout has the results of runs between them.
         RECIPES: [
             "*.ipynb",

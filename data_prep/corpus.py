@@ -189,6 +189,8 @@ class Corpus:
         What can be downloaded without a form.
     steps : str
         How to get the corpus where there is no free download: a sentence or two.
+    short : str
+        What tables and figures call it, where the title is too long for them.
     """
 
     name: str
@@ -213,6 +215,12 @@ class Corpus:
     missing: str = ""
     downloads: tuple[Download, ...] = ()
     steps: str = ""
+    short: str = ""
+
+    @property
+    def called(self) -> str:
+        """Its name where there is little room."""
+        return self.short or self.title
 
     def four(self, wide: str) -> str:
         """Which of the four emotions a label of ``WIDE`` counts as, or ""."""

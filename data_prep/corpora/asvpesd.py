@@ -110,6 +110,7 @@ def declare(
     return Corpus(
         name=name,
         title=f"ASVP-ESD, {LANGUAGES[code]} speech",
+        short=f"ASVP-ESD {LANGUAGES[code]}",
         language=language,
         licence="CC BY 4.0 (not verified)",
         homepage="https://zenodo.org/record/7132783",

@@ -59,6 +59,7 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
 CORPUS = Corpus(
     name="casia",
     title="CASIA, public part",
+    short="CASIA",
     language="zh",
     licence="research, by agreement",
     homepage="http://www.chineseldc.org/resource_info.php?rid=76",

@@ -85,6 +85,7 @@ def _read(labels: Path) -> tuple[dict[str, Counter], dict[str, tuple[str, ...]]]
 CORPUS = Corpus(
     name="dusha",
     title="Dusha, crowd",
+    short="Dusha",
     language="ru",
     licence="the authors' own, free of charge",
     homepage="https://github.com/salute-developers/golos/tree/master/dusha",

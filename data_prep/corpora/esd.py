@@ -88,6 +88,7 @@ def declare(
     return Corpus(
         name=name,
         title=f"ESD, {'Mandarin' if language == 'zh' else 'English'} speakers",
+        short=f"ESD {'Mandarin' if language == 'zh' else 'English'}",
         language=language,
         licence="research only",
         homepage="https://hltsingapore.github.io/ESD/",

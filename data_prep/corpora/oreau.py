@@ -63,6 +63,7 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
 CORPUS = Corpus(
     name="oreau",
     title="Oréau, second version",
+    short="Oréau",
     language="fr",
     licence="CC BY 4.0 (not verified)",
     homepage="https://zenodo.org/record/4405783",

@@ -65,6 +65,7 @@ def utterances(folder: Path) -> Iterator[Utterance | Rejected]:
 CORPUS = Corpus(
     name="ravdess",
     title="RAVDESS, speech",
+    short="RAVDESS",
     language="en",
     licence="CC BY-NC-SA 4.0",
     homepage="https://zenodo.org/record/1188976",

@@ -16,9 +16,10 @@ from sklearn.metrics import recall_score
 
 from data_prep.errors import UserError
 from data_prep.manifest import EMOTIONS
-from xser_brain.reports import figures
-from xser_brain.reports.figures import curves, inside, projection, style
+from xser_brain.reports import figures, palette
+from xser_brain.reports.figures import curves, inside, overview, projection
 from xser_brain.reports.figures.style import save
+from xser_brain.reports.points import MEAN, Point
 from xser_brain.reports.probes import balanced_sample, probe_rows, probe_run
 from xser_brain.reports.runs import find_runs, group_runs
 from xser_brain.reports.tables import scores
@@ -33,6 +34,7 @@ SYSTEMS = (
 )
 NAMES = {"projection", "confusion", "curves", "probes", "layers"}
 UARS = {"uar-whisper-target_test", "uar-whisper-target_all"}
+OVER = {"overview-whisper"}  # and, of two systems or more, their differences
 WIDTH = 16
 
 
@@ -165,7 +167,7 @@ def drawn(tmp_path_factory):
 
 def test_every_figure_is_written_as_png_and_pdf(drawn):
     folder, paths = drawn
-    expected = UARS | {f"ravdess_to_emodb/whisper/{name}" for name in NAMES}
+    expected = UARS | OVER | {f"ravdess_to_emodb/whisper/{name}" for name in NAMES}
     assert {str(p.relative_to(folder).with_suffix("")) for p in paths} == expected
     assert len(paths) == 2 * len(expected)
     for path in paths:
@@ -181,7 +183,9 @@ def test_figures_are_the_same_each_time(drawn, tmp_path):
     folder, _ = drawn
     found = find_runs(folder.parent / "runs")
     systems = {"proposed": [run for run in found if run["system"] == "proposed"]}
-    figure = figures.draw_projection(systems, "ravdess (+ esd) → emodb, whisper")
+    figure = figures.draw_projection(
+        systems, "RAVDESS (+ ESD Mandarin) to EMO-DB, whisper"
+    )
     for path in save(figure, tmp_path / "projection"):
         before = folder / "ravdess_to_emodb/whisper" / path.name
         assert path.read_bytes() == before.read_bytes()
@@ -237,9 +241,10 @@ def test_nothing_is_cut_off_or_overlaps(n, runs, monkeypatch):
 def test_styles_differ_in_grey_and_in_marker():
     seven = (*EMOTIONS, "fear", "disgust", "surprise")
     for styles, least in (
-        ([*style.label_styles(EMOTIONS).values()], 0.1),
-        ([*style.label_styles(seven).values()], 0.06),
-        ([*style.LANGUAGE_STYLES[:4], style.TARGET_STYLE], 0.1),
+        ([*palette.label_styles(EMOTIONS).values()], 0.1),
+        ([*palette.label_styles(seven).values()], 0.06),
+        ([*palette.LANGUAGES[:4], palette.TARGET], 0.1),
+        ([*palette.system_styles("abcd").values()], 0.05),
     ):
         grey = sorted(np.dot(to_rgb(c), (0.299, 0.587, 0.114)) for c, _ in styles)
         assert min(np.diff(grey)) > least
@@ -247,8 +252,8 @@ def test_styles_differ_in_grey_and_in_marker():
 
 
 def test_labels_that_nobody_knows_have_styles_of_their_own():
-    labels = [*style.EMOTION_STYLES, *"abcdef"]
-    styles = style.label_styles(labels)
+    labels = [*palette.EMOTIONS, *"abcdef"]
+    styles = palette.label_styles(labels)
     assert [*styles] == labels
     assert len({colour for colour, _ in styles.values()}) == len(labels)
     assert len({marker for _, marker in styles.values()}) == len(labels)
@@ -350,7 +355,7 @@ def test_confusions_are_means_over_seeds(runs):
     )
     # The upper bound has heard all but the test part.
     for axes, step, name in zip(
-        figure.get_axes(), (1, 4), ("proposed", "upper bound"), strict=False
+        figure.get_axes(), (1, 4), ("Proposed", "Upper bound"), strict=False
     ):
         true = TRUE[::step]
         guesses = [predicted(seed)[::step] for seed in (1, 2, 4)]
@@ -374,6 +379,7 @@ def test_confusion_without_utterances_of_a_class(runs):
 def test_curves_show_seeds_their_mean_and_the_choice(runs):
     figure = figures.draw_curves(runs(["proposed"], seeds=(1, 2)), "title")
     losses, mean, languages = figure.get_axes()
+    assert losses.get_ylabel() == "emotion\nloss"
     line = _points(losses)["train ce"]  # seed 1 ends at step 30
     np.testing.assert_allclose(line, [[s, 1 / s] for s in (10, 20, 30)], rtol=1e-4)
     np.testing.assert_allclose(
@@ -421,8 +427,8 @@ def test_uar_shows_rows_as_they_are():
     bars = [x.get_xydata() for x in first.get_lines() if x.get_label() == "interval"]
     assert np.concatenate(bars).tolist() == [[61, 1], [77, 1]]
     labels = [text.get_text() for text in first.get_yticklabels()]
-    assert labels == ["baseline1", "proposed", "upper bound"]
-    assert second.get_title(loc="left") == "c_to_b"
+    assert labels == ["Baseline 1", "Proposed", "Upper bound"]
+    assert second.get_title(loc="left") == "c to b"
     assert second.get_lines()[0].get_xdata()[0] == 25
     low, high = second.get_xlim()
     assert low < 9 and high > 100
@@ -441,7 +447,7 @@ def test_uar_of_each_subset_is_that_of_the_predictions(runs, tmp_path, monkeypat
     monkeypatch.setattr(figures, "save", save_uar)
     systems = runs(["proposed", "upper_bound"], seeds=(1, 2))
     paths = figures.draw_all([r for own in systems.values() for r in own], tmp_path)
-    assert {path.name for path in paths} == UARS == {*drawn}
+    assert {path.name for path in paths} == UARS | OVER == {*drawn}
     for subset, step in (("target_test", 4), ("target_all", 1)):
         (axes,) = drawn[f"uar-whisper-{subset}"].get_axes()
         uars = [
@@ -557,7 +563,7 @@ def test_what_is_missing_is_passed_over(runs, tmp_path, caplog):
     with caplog.at_level(logging.INFO):
         paths = figures.draw_all(systems["proposed"], tmp_path / "out")
     assert caplog.messages == ["2 of 2 runs kept no embeddings"]
-    assert {path.stem for path in paths} == {"confusion", *UARS}
+    assert {path.stem for path in paths} == {"confusion", *UARS, *OVER}
 
 
 def test_settings_and_standins_are_apart(runs, tmp_path, monkeypatch):
@@ -575,8 +581,8 @@ def test_settings_and_standins_are_apart(runs, tmp_path, monkeypatch):
     expected = {
         *(f"ravdess_to_{t}/{real}/{n}" for t in ("emodb", "cafe") for n in NAMES),
         *(f"ravdess_to_cafe/{real}-standins/{n}" for n in NAMES),
-        *UARS,
-        *(name.replace(real, f"{real}-standins") for name in UARS),
+        *UARS | OVER,
+        *(name.replace(real, f"{real}-standins") for name in UARS | OVER),
     }
     names = {str(stem.relative_to(tmp_path / "out")): stem for stem in seen}
     assert {*names} == expected
@@ -621,6 +627,17 @@ def as_six(run: dict) -> dict:
     return run
 
 
+def titles_of(figure) -> list[str]:
+    """Of panels, ticks and entries of legends: where systems may be named."""
+    axes = figure.get_axes()
+    texts = [a.get_title() for a in axes]
+    texts += [tick.get_text() for a in axes for tick in a.get_yticklabels()]
+    texts += [
+        text.get_text() for legend in figure.legends for text in legend.get_texts()
+    ]
+    return [text.split("\n")[0] for text in texts]
+
+
 @pytest.mark.filterwarnings("error")
 def test_a_system_that_nobody_knows_is_in_every_figure(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(projection, "project", lambda v, method: v[:, :2])
@@ -631,13 +648,9 @@ def test_a_system_that_nobody_knows_is_in_every_figure(runs, tmp_path, monkeypat
     own = {"trains_on": "all", "objectives": ["emotion", "spread"]}
     systems = runs(["proposed", "mine"], **own)
     figures.draw_all(find_runs(tmp_path / "runs"), tmp_path / "out")
-    assert {*drawn} == NAMES | UARS
+    assert {*drawn} == NAMES | UARS | OVER | {"differences-whisper"}
     for name, figure in drawn.items():
-        axes = figure.get_axes()
-        titles = [a.get_title() for a in axes] + [
-            tick.get_text() for a in axes for tick in a.get_yticklabels()
-        ]
-        assert "mine" in [title.split("\n")[0] for title in titles], name
+        assert "Mine" in titles_of(figure), name
         assert_readable(figure)
     assert len(systems["mine"]) == 1
 
@@ -645,29 +658,131 @@ def test_a_system_that_nobody_knows_is_in_every_figure(runs, tmp_path, monkeypat
 def test_a_system_that_was_trained_on_the_target_is_hollow_whatever_its_name(runs):
     systems = runs(["mine"], zero_shot=False, target_all=None)
     figure = figures.draw_projection(systems, "title")
-    assert figure.get_axes()[0].get_title() == "mine\n(trained on the target)"
+    assert figure.get_axes()[0].get_title() == "Mine\n(trained on the target)"
     assert figures.draw_probes(probe_rows(systems["mine"]), "title") is None
 
 
-def test_objectives_that_nobody_knows_have_curves_of_their_own(runs):
+def test_each_loss_has_axes_of_its_own(runs):
     systems = runs(["mine", "proposed"])
     path = systems["mine"][0]["folder"] / "train_log.txt"
     others = "".join(f", train loss{i}: {i}.0" for i in range(7))
     path.write_text(path.read_text().replace(", train ce", f"{others}, train ce"))
     figure = figures.draw_curves(systems, "title")
-    lines = {
-        line.get_label(): (line.get_color(), str(line.get_linestyle()))
-        for line in figure.get_axes()[0].get_lines()
-        if not line.get_label().endswith("seed")
-    }
-    assert {*lines} >= {"train ce", *(f"train loss{i}" for i in range(7))}
-    assert "train loss" not in lines
-    entries = [t.get_text() for legend in figure.legends for t in legend.get_texts()]
-    assert {"emotion", *(f"loss{i}" for i in range(7))} <= {*entries}
-    handles = figure.legends[0].get_lines()
-    looks = {(line.get_color(), str(line._dash_pattern)) for line in handles}
-    assert len(looks) == len(handles)
+    axes = np.array(figure.get_axes()).reshape(-1, 2)
+    titles = [axis.get_ylabel() for axis in axes[:, 0]]
+    assert titles[:-2] == [
+        f"{n}\nloss" for n in ("emotion", *(f"loss{i}" for i in range(7)))
+    ]
+    for i, row in enumerate(axes[1:-2]):
+        shown = [{name.removesuffix(", seed") for name in _points(a)} for a in row]
+        assert shown == [{f"train loss{i}"}, set()]
+        assert [text.get_text() for text in row[1].texts] == ["not used"]
+    assert {*_points(axes[0, 0])} >= {"train ce", "valid loss"}
     assert_readable(figure)
+
+
+# --- Colours
+
+
+def seen(colours: list[str], matrix: np.ndarray) -> np.ndarray:
+    """CIELAB of colours as someone sees them; the matrix is of linear RGB."""
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [
+        [0.4125, 0.3576, 0.1804],
+        [0.2127, 0.7152, 0.0722],
+        [0.0193, 0.1192, 0.9503],
+    ]
+    xyz = (linear @ matrix.T).clip(0, 1) @ np.transpose(to_xyz) / [0.9505, 1, 1.089]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.transpose([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+# Of nobody, protanopia and deuteranopia: Machado, Oliveira & Fernandes 2009.
+EYES = np.reshape(
+    [
+        *(1, 0, 0, 0, 1, 0, 0, 0, 1),
+        *(0.1523, 1.0526, -0.2049, 0.1145, 0.7863, 0.0992, -0.0039, -0.0481, 1.0520),
+        *(0.3673, 0.8606, -0.2280, 0.2801, 0.6725, 0.0475, -0.0118, 0.0429, 0.9689),
+    ],
+    (3, 3, 3),
+)
+
+
+@pytest.mark.parametrize("eyes", EYES, ids=["usual", "protanopia", "deuteranopia"])
+def test_colours_mean_one_thing_to_everyone(eyes):
+    emotions = palette.label_colours(EMOTIONS)
+    languages = [colour for colour, _ in palette.LANGUAGES[:4]]
+    systems = palette.SYSTEMS[:4]
+    for colours in (emotions, languages, systems):
+        lab = seen(colours, eyes)
+        for one, other in combinations(lab, 2):
+            assert np.linalg.norm(one - other) > 12
+    lab = seen(emotions, eyes)
+    for colour in seen(languages + systems, eyes):
+        assert np.linalg.norm(lab - colour, axis=1).min() > 12
+
+
+def test_no_colour_is_in_two_sets():
+    sets = [
+        [colour for colour, _ in palette.EMOTIONS.values()],
+        [colour for colour, _ in palette.LABELS],
+        [colour for colour, _ in [*palette.LANGUAGES, palette.TARGET]],
+        palette.SYSTEMS,
+        [palette.DARK, palette.BAR, palette.PALE, palette.REFERENCE],
+    ]
+    colours = [colour for own in sets for colour in own]
+    assert len({*colours}) == len(colours)
+
+
+def test_a_language_keeps_its_colour_in_all_settings():
+    first = palette.language_styles(["en", "am", "ur"], "de")
+    second = palette.language_styles(["ur", "pl", "en", "it"], "zh")
+    assert first["en"] == second["en"] and first["ur"] == second["ur"]
+    assert len({*second.values()}) == 5
+    many = palette.language_styles([*"abcdefgh"], "de")
+    assert len(many) == 9
+
+
+# --- Many settings in one picture
+
+
+def test_overview_shows_points_and_differences_as_they_are():
+    rows = {"x_to_a": "A (German)", MEAN: "mean of 2"}
+    points = [
+        Point("x_to_a", "baseline2", 50.0, 45.0, 55.0),
+        Point("x_to_a", "mine", 60.0, None, None),
+        Point(MEAN, "baseline2", 52.0, 50.0, 54.0),
+        Point(MEAN, "mine", 58.0, 55.0, 61.0),
+    ]
+    figure = overview.draw_overview(points, rows, 25.0, "title")
+    (axes,) = figure.get_axes()
+    assert [t.get_text() for t in axes.get_yticklabels()] == [*rows.values()]
+    drawn = {
+        name: [x.get_xdata()[0] for x in axes.get_lines() if x.get_label() == name]
+        for name in ("baseline2", "mine")
+    }
+    assert drawn == {"baseline2": [50, 52], "mine": [60, 58]}
+    bars = [[*x.get_xdata()] for x in axes.get_lines() if x.get_label() == "interval"]
+    assert bars == [[45, 55], [50, 54], [55, 61]]
+    heights = [x.get_ydata()[0] for x in axes.get_lines() if x.get_label() == "mine"]
+    assert heights[0] < heights[1]  # the mean is below
+    assert_readable(figure)
+    differences = [
+        Point("x_to_a", "mine", 10.0, -1.0, 21.0), Point(MEAN, "mine", 6.0, 1.0, 11.0)
+    ]  # fmt: skip
+    figure = overview.draw_differences(differences, rows, "baseline2", "title")
+    faces = [
+        x.get_markerfacecolor()
+        for a in figure.get_axes()
+        for x in a.get_lines()
+        if x.get_label() == "difference"
+    ]
+    assert faces == ["white", palette.DARK]  # one is claimed, by its interval
+    assert "less that of Baseline 2" in figure._supxlabel.get_text()
+    assert_readable(figure)
+    assert overview.draw_overview([], rows, 25.0, "title") is None
+    assert overview.draw_differences([], rows, "baseline2", "title") is None
 
 
 @pytest.mark.filterwarnings("error")
@@ -679,7 +794,7 @@ def test_six_emotions(runs, monkeypatch):
     }
     (group,) = group_runs([run for own in systems.values() for run in own])
     assert group.title == (
-        "ravdess (+ esd) → emodb, whisper, "
+        "RAVDESS (+ ESD Mandarin) to EMO-DB, whisper, "
         "label set six (neutral, happy, angry, sad, fear, disgust)"
     )
     confusions = figures.draw_confusions(systems, group.title)

@@ -69,7 +69,7 @@ def margin(cell: str) -> float:
 
 def test_gains_are_paired_over_settings(results):
     rows = rows_of(results)
-    assert set(rows) == {"proposed", "robust"}
+    assert set(rows) == {"Proposed", "Robust"}
     found, means = [], []
     for group in group_runs(find_runs(results), "result"):
         first, second = (
@@ -80,7 +80,7 @@ def test_gains_are_paired_over_settings(results):
         found.append(
             compare(first.true, first.predicted, second.predicted, uar, first.clusters)
         )
-    _, level, mean, better, *own = rows["robust"]
+    _, level, mean, better, *own = rows["Robust"]
     assert level == "{:.1f} ({:.1f})".format(*np.mean(means, axis=0))
     assert mean.startswith(f"**{np.mean([one.difference for one in found]):+.1f} [+")
     assert better == "2 of 2"
@@ -91,20 +91,20 @@ def test_gains_are_paired_over_settings(results):
 
 def test_the_same_speakers_make_no_surer(written):
     """Of one target from two sources, the mean is as sure as each."""
-    mean, _, one, again = rows_of(written([("a", "d"), ("z", "d")]))["robust"][2:]
+    mean, _, one, again = rows_of(written([("a", "d"), ("z", "d")]))["Robust"][2:]
     assert one == again
     assert margin(mean) == pytest.approx(margin(one), abs=0.1)
 
 
 def test_other_speakers_make_it_surer(results):
-    mean, _, *own = rows_of(results)["robust"][2:]
+    mean, _, *own = rows_of(results)["Robust"][2:]
     assert margin(mean) < 0.8 * max(map(margin, own))
 
 
 def test_the_command(results, capsys):
     assert main(["tables", str(results), "--reference=baseline2"]) == 0
     told = capsys.readouterr().out
-    assert "**Gains on baseline2. ecapa, the whole target**" in told
+    assert "**Gains on Baseline 2. ecapa, the whole target**" in told
     assert main(["tables", str(results), "--reference=robusd"]) == 2
     assert "no run of robusd" in capsys.readouterr().err
 

@@ -253,14 +253,14 @@ def test_confusions_and_recall_are_means_over_seeds(tmp_path, made):
     runs = [write_run(tmp_path, seed=seed, n=43) for seed in (1, 2, 3)]
     page = made()
     tables = page.tables()
-    caption = next(name for name in tables if name.startswith("proposed, UAR"))
+    caption = next(name for name in tables if name.startswith("Proposed, UAR"))
     counts = np.zeros((3, 4, 4))
     for seed, (true, predicted, _) in enumerate(runs):
         for t, p in zip(true, predicted, strict=True):
             counts[seed, t, p] += 1
     recall = counts.diagonal(axis1=1, axis2=2) / counts.sum(2) * 100
     assert caption == (
-        f"proposed, UAR {recall.mean():.1f} %; 43 utterances of the whole target"
+        f"Proposed, UAR {recall.mean():.1f} %; 43 utterances of the whole target"
     )
     mean = counts.mean(0)
     for t, row in enumerate(tables[caption][2:]):
@@ -271,7 +271,7 @@ def test_confusions_and_recall_are_means_over_seeds(tmp_path, made):
             assert cell == f"{share:.0f} %{count}"
     found = tables["How many utterances of each emotion are recognised"][1]
     values = [f"{value:.1f}" for value in [*recall.mean(0), recall.mean()]]
-    assert found == ["proposed", *values, "3", "43", "the whole target"]
+    assert found == ["Proposed", *values, "3", "43", "the whole target"]
     framed = [e for e in page.all("td") if "right" in e.get("class", "").split()]
     assert len(framed) == len(EMOTIONS)
 
@@ -290,14 +290,14 @@ def test_a_system_and_labels_that_nobody_knows(tmp_path, made):
     )
     tables = page.tables()
     head, *rows = tables["How many utterances of each emotion are recognised"]
-    assert head[1:4] == [*labels] and [row[0] for row in rows] == ["bound", "mine"]
-    caption = next(name for name in tables if name.startswith("mine, UAR"))
+    assert head[1:4] == [*labels] and [row[0] for row in rows] == ["Bound", "Mine"]
+    caption = next(name for name in tables if name.startswith("Mine, UAR"))
     assert [row[0] for row in tables[caption][2:]] == [*labels]
-    assert {row[1] for row in tables["Runs"][1:]} == {"bound", "mine"}
-    assert "Most confidently wrong, mine" in tables
+    assert {row[1] for row in tables["Runs"][1:]} == {"Bound", "Mine"}
+    assert "Most confidently wrong, Mine" in tables
     text = zero_shot(page)
     assert "1 record of 1 zero-shot run confirms it" in text
-    assert "bound is trained on the target's own training part" in text
+    assert "Bound is trained on the target's own training part" in text
     facts = {page.text(element) for element in page.all("dd")}
     assert {"emotion, spread", "all"} <= facts
 
@@ -307,7 +307,7 @@ def test_a_system_that_heard_the_target_is_scored_on_its_test_part(tmp_path, mad
     write_run(tmp_path, "upper_bound", n=10, target_all=None)
     tables = made().tables()
     rows = tables["How many utterances of each emotion are recognised"][1:]
-    assert [row[0] for row in rows] == ["proposed", "upper_bound"]
+    assert [row[0] for row in rows] == ["Proposed", "Upper bound"]
     assert rows[1][-2:] == ["10", "the target's test part"]
 
 
@@ -330,7 +330,7 @@ def test_surest_mistakes(tmp_path, made):
     runs = [write_run(tmp_path, seed=seed) for seed in (1, 2, 3)]
     write_run(tmp_path, "baseline1")
     page = made()
-    rows = page.tables()["Most confidently wrong, proposed"]
+    rows = page.tables()["Most confidently wrong, Proposed"]
     assert rows[0][-1] == "seeds that agree"  # no data_root, no sound
     expected = []
     for i, true in enumerate(runs[0][0]):
@@ -346,7 +346,7 @@ def test_surest_mistakes(tmp_path, made):
         for probability, i, true, guess, agree in expected[:8]
     ]  # fmt: skip
     text = " ".join(page.all("main")[0]["text"].split())
-    assert f"proposed has {len(expected)} wrong by its mean probabilities" in text
+    assert f"Proposed has {len(expected)} wrong by its mean probabilities" in text
     assert "pass --data_root=DIR" in text
 
 
@@ -415,7 +415,7 @@ def test_surest_mistakes_can_be_heard(sounding, made):
         assert len(samples) == 8000
         spectrum = np.abs(np.fft.rfft(samples))
         assert abs(spectrum.argmax() * 2 - 440) <= 2  # as the fixture has it
-    table = page.tables()["Most confidently wrong, proposed"]
+    table = page.tables()["Most confidently wrong, Proposed"]
     assert {row[-1] for row in table[1:]} == {""}
     assert [e["aria-label"] for e in page.all("audio")] == [r[0] for r in table[1:]]
 
@@ -425,7 +425,7 @@ def test_long_utterances_are_cut_and_it_says_so(sounding, made):
         soundfile.write(path, np.zeros(12 * 16000) + 1e-3, 16000)
     page = made(data_root=sounding)
     assert {soundfile.info(io.BytesIO(c)).duration for c in clips(page)} == {10}
-    table = page.tables()["Most confidently wrong, proposed"]
+    table = page.tables()["Most confidently wrong, Proposed"]
     assert {row[-1] for row in table[1:]} == {"the first 10 s"}
 
 
@@ -434,20 +434,20 @@ def test_sound_is_left_out_when_the_page_grows_too_large(sounding, made, monkeyp
     monkeypatch.setattr(html, "SOUND_MB", 3.5 * size / 10**6)
     page = made(data_root=sounding)
     assert len(clips(page)) == 3
-    table = page.tables()["Most confidently wrong, proposed"]
+    table = page.tables()["Most confidently wrong, Proposed"]
     assert [bool(row[-1]) for row in table[1:]] == [False] * 3 + [True] * 5
     assert table[-1][-1] == "left out, to keep the page small"
 
 
 def test_what_cannot_be_heard_is_said(sounding, made):
-    ids = [row[0] for row in made().tables()["Most confidently wrong, proposed"][1:]]
+    ids = [row[0] for row in made().tables()["Most confidently wrong, Proposed"][1:]]
     (sounding / f"emodb/{ids[0]}.wav").unlink()
     (sounding / f"emodb/{ids[1]}.wav").write_bytes(b"noise")
     rows = rows_of(ids[:2]) + rows_of(ids[2:3], sample_rate=0) + rows_of(ids[4:])
     path = sounding.parent / "manifests/emodb.csv"
     manifest.write(path, rows, {"corpus": "emodb"})
     page = made(data_root=sounding)
-    table = page.tables()["Most confidently wrong, proposed"]
+    table = page.tables()["Most confidently wrong, Proposed"]
     assert table[1][-1].startswith("cannot be read: No such file")
     assert table[2][-1].startswith("not an audio file")
     assert table[3][-1] == table[4][-1] == "not on disk"
@@ -476,8 +476,8 @@ def test_every_run_is_told_with_its_whole_hashes(tmp_path, made):
     head, *rows = page.tables()["Runs"]
     for seed, row in zip((1, 2), rows, strict=True):
         cells = dict(zip(head, row, strict=True))
-        assert cells["setting"] == "ravdess_to_emodb"
-        assert cells["system"] == "proposed" and cells["encoder"] == "whisper"
+        assert cells["setting"] == "RAVDESS to EMO-DB"
+        assert cells["system"] == "Proposed" and cells["encoder"] == "whisper"
         assert cells["seed"] == str(seed) and cells["steps"] == str(1400 + seed)
         assert cells["time"] == ["1 min 40 s", "3 min 20 s"][seed - 1]
         assert cells["memory [MB]"] == "1095" and cells["device"] == "cpu"
@@ -487,7 +487,7 @@ def test_every_run_is_told_with_its_whole_hashes(tmp_path, made):
             for element in page.all("details")
             if element["text"]
             .strip()
-            .startswith(f"ravdess_to_emodb, proposed, whisper, seed {seed}")
+            .startswith(f"RAVDESS to EMO-DB, Proposed, whisper, seed {seed}")
         )
         for whole in ("plan-of-proposed", "0123456789abcdef", "fedcba9876543210",
                       "openai/whisper-base", "torch 2.14.1", "precision fp32"):  # fmt: skip
@@ -529,7 +529,7 @@ def test_zero_shot_is_stated_from_the_runs_records(tmp_path, made):
     write_run(tmp_path, "upper_bound", n=10, target_all=None)
     text = zero_shot(made())
     assert "2 records of 2 zero-shot runs confirm it" in text
-    assert "upper_bound is trained on the target's own training part" in text
+    assert "Upper bound is trained on the target's own training part" in text
     assert "Not zero-shot" not in text
 
 
@@ -571,7 +571,7 @@ def score(**changes) -> SimpleNamespace:
             "setting": "ravdess_to_emodb", "encoder": "whisper", "system": "proposed",
             "subset": "target_all", "standin": False, "n": 40,
             "uar": 70.0, "uar_low": 60.0, "uar_high": 80.0, "unit": "speakers",
-            "zero_shot": True, "label_set": "", "classes": 4,
+            "zero_shot": True, "label_set": "", "classes": 4, "absent": "",
             "incomplete": "", **changes,
         }
     )  # fmt: skip
@@ -590,7 +590,16 @@ def fake_figures(monkeypatch) -> list[tuple]:
 
         return call
 
-    for name in ("uar", "projection", "curves", "probes", "layer_weights"):
+    drawn = (
+        "uar",
+        "projection",
+        "curves",
+        "probes",
+        "layer_weights",
+        "compared",
+        "against",
+    )
+    for name in drawn:
         monkeypatch.setattr(html.figures, f"draw_{name}", draw(name))
     monkeypatch.setattr(html, "probe_rows", lambda runs: [run["seed"] for run in runs])
     return calls
@@ -616,6 +625,10 @@ def test_figures_are_in_the_page_with_words_for_all(tmp_path, monkeypatch):
         "chance": 25.0,
         "unit": "speakers",
     }
+    over, calls = calls[:2], calls[2:]
+    assert [name for name, _ in over] == ["compared", "against"]
+    assert over[0][1] is over[1][1]
+    assert [point.value for point in over[0][1].uars] == [70.0]
     assert calls == [
         ("uar", [{**bars, "uar": 70.0, "n": 40}], "whisper, the whole target"),
         (
@@ -629,13 +642,13 @@ def test_figures_are_in_the_page_with_words_for_all(tmp_path, monkeypatch):
         ("layer_weights", systems, title),
     ]
     images = page.all("img")
-    assert len(images) == 5
+    assert len(images) == 7
     for image in images:
         data = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"))
         assert data.startswith(b"\x89PNG")
         assert (image["width"], image["height"]) == ("260", "130")
         assert "whisper" in image["alt"] and "<script>" in image["alt"]
-    assert len(page.all("figcaption")) == 5
+    assert len(page.all("figcaption")) == 7
     notes = [page.text(e) for e in page.all("p") if e.get("class") == "note"]
     assert any(n.startswith("Layers of the encoder: these runs weigh") for n in notes)
 
@@ -646,7 +659,7 @@ def test_without_figures_it_says_so(tmp_path, monkeypatch, made):
     page = made()
     assert not calls and not page.all("img")
     notes = [page.text(e) for e in page.all("p") if e.get("class") == "note"]
-    assert notes.count("Figures were left out, as was asked.") == 2
+    assert notes.count("Figures were left out, as was asked.") == 3
 
 
 def test_two_settings_and_encoders_have_sections_of_their_own(tmp_path, made):
@@ -658,9 +671,11 @@ def test_two_settings_and_encoders_have_sections_of_their_own(tmp_path, made):
     write_run(tmp_path / "c", setting=setting)
     page = made()
     titles = [page.text(element) for element in page.all("h2")]
-    assert "ravdess (+ esd) → emodb, ecapa" in titles
-    assert "ravdess (+ esd) → emodb, whisper" in titles
-    assert "EN-DE: meld (+ esd, urdu, cafe) → emodb, whisper" in titles
+    assert "RAVDESS to EMO-DB, ecapa" in titles
+    assert "RAVDESS to EMO-DB, whisper" in titles
+    assert "EN-DE: MELD to EMO-DB, whisper" in titles
+    told = {page.text(element) for element in page.all("p")}
+    assert "MELD (+ ESD Mandarin, URDU, CaFE) to EMO-DB." in told
     assert {"setting-1", "setting-2", "setting-3"} <= {
         e.get("id") for e in page.all("section")
     }
@@ -791,7 +806,7 @@ def test_foreign_text_is_inert_in_a_browser(tmp_path, opened, monkeypatch):
     tab = opened(html.page(report_of(tmp_path, table)))
     assert tab.evaluate("document.scripts.length") == 1
     assert tab.evaluate("[...document.images].every((i) => i.src.startsWith('data:'))")
-    assert HOSTILE in tab.locator("h2").all_inner_texts()[3]
+    assert HOSTILE in tab.locator("h2").all_inner_texts()[4]
 
 
 @pytest.mark.slow
@@ -803,6 +818,27 @@ def test_the_page_is_no_wider_than_the_window(sounding, tmp_path, opened, width)
     for details in tab.locator("summary").all():
         details.click()
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+def test_no_column_is_cut(tmp_path, opened):
+    """Table 2 of nine settings, and claims, in a usual window."""
+    write_run(tmp_path)
+    settings = [f"RAVDESS + IEMOCAP to EMO-DB {i}" for i in range(9)]
+    rows = [["without SupCon", *["**78.1 / 76.0**†"] * 9, "78.1 / 76.0"]]
+    wide = Table("Wide", ["system", *settings, "average"], rows)
+    claim = [
+        *("without SupCon > Baseline 2", "RAVDESS to Emozionalmente"),
+        *("−10.2 [−13.2, −7.2]", "< 0.001", "**< 0.001**", "0.123", "−0.52"),
+        *("3469 utterances", "utterances"),
+    ]
+    head = ["claim", "setting", "UAR difference [95 % interval]", "p", "p (Holm)",
+            "p over seeds", "effect", "n", "exchanged"]  # fmt: skip
+    report = report_of(tmp_path, wide, Table("Claims", head, [claim]))
+    text = html.page(report, draw=False)
+    tab = opened(text, viewport={"width": 1400, "height": 900})
+    cut = "(table) => table.scrollWidth - table.clientWidth"
+    assert all(table.evaluate(cut) <= 0 for table in tab.locator(".wide").all())
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from data_prep.errors import UserError
 from xser_brain.cli import main
 from xser_brain.inference import Classifier
 from xser_brain.inference.config import are_labels
-from xser_brain.reports.figures.style import label_colours
+from xser_brain.reports.palette import label_colours
 
 SIX = ("angry", "disgust", "fear", "happy", "neutral", "sad")
 OLD = Path(__file__).with_name("data") / "old_model.zip"
@@ -92,14 +92,16 @@ def test_card_names_them(six):
 def test_the_page_shows_them(six, clip):
     pytest.importorskip("gradio", reason="the extra serve is missing")
     from xser_brain.serve.page import notice, trust
+    from xser_brain.serve.segments import segments
     from xser_brain.serve.timeline import draw_timeline
 
     classifier = Classifier.from_pretrained(six[0])
     result = next(classifier.classify([clip], timeline=True))
     assert len(result.timeline) > 1
-    data = re.search(r"base64,([^\"]+)", draw_timeline(result))[1]
-    drawn = base64.b64decode(data).decode()  # each text as a comment, and as outlines
-    assert all(f"<!-- {label} -->" in drawn for label in SIX)
+    line = draw_timeline(result, segments(result), "en")
+    drawn = base64.b64decode(re.search(r"base64,([^']+)'", line)[1]).decode()
+    assert all(f"</i>{label}</span>" in line for label in SIX)
+    assert all(f'fill="{colour}"' in drawn for colour in label_colours(SIX))
     assert "angry, disgust, fear, happy, neutral and sad" in notice(classifier.config)
     assert "guessing: 17 %" in trust(classifier.config, 0.5)
 

@@ -163,14 +163,14 @@ def test_an_incomplete_target_is_told_everywhere(
     assert (
         "over 3 classes (chance 33.3 %), for no utterance of neutral was tested" in text
     )
-    assert "Incomplete copies of corpora: emodb lacks neutral" in text
+    assert "Incomplete copies of corpora: EMO-DB lacks neutral" in text
     systems = next(t for t in report.tables if t.title.startswith("Table 2"))
     assert {row[-1] for row in systems.rows} == {""}  # no average
     (row, *_) = list(csv.DictReader(tables.as_csv(report.scores).splitlines()))
     assert row["absent"] == "neutral"
-    assert "emodb lacks" in row["incomplete"]
+    assert "EMO-DB lacks" in row["incomplete"]
 
-    assert "emodb lacks" in report.groups[0].title
+    assert "EMO-DB lacks" in report.groups[0].title
     rows = uar_rows(report.scores)
     assert {round(r["chance"], 1) for r in rows} == {33.3}
     figure = draw_uar(rows, report.groups[0].title)

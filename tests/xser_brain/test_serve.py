@@ -1,5 +1,6 @@
 """The page: in a real browser, on a server of its own, which leaves nothing behind."""
 
+import base64
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,13 +23,14 @@ from serving import Server, serving
 from data_prep.errors import UserError
 from xser_brain.cli import main
 from xser_brain.inference import Classifier, Result
+from xser_brain.reports import palette
 from xser_brain.serve import uploads
 from xser_brain.serve.limits import Limits
 from xser_brain.serve.quota import Quota
 from xser_brain.serve.uploads import Uploads
 
 pytest.importorskip("gradio", reason="Gradio is not installed (the extra `serve`)")
-from xser_brain.serve import page
+from xser_brain.serve import page, segments, texts, timeline
 
 MOST = 3  # megabytes
 LONGEST = 60  # seconds
@@ -57,7 +60,10 @@ def test_a_model_of_stand_ins_says_so(classifier):
 
 def test_notice_tells_what_the_model_knows(classifier):
     text = page.notice(classifier.config)
-    assert "English and Chinese (esd, ravdess; 48 utterances of 6 speakers)" in text
+    assert (
+        "English and Chinese (ESD Mandarin, RAVDESS; 48 utterances of 6 speakers)"
+        in text
+    )
     assert "neutral, happy, angry and sad" in text
 
 
@@ -81,6 +87,116 @@ def test_long_recordings_are_described():
     )
 
 
+def recording(*emotions: str, length: float = 6.0, hop: float = 3.0) -> Result:
+    """A recording of windows with these answers, and their mean."""
+    windows = []
+    for index, emotion in enumerate(emotions):
+        sad = {"sad": 0.9, "angry": 0.1, "unsure": 0.55}[emotion]
+        start, end = index * hop, index * hop + length
+        of = {"sad": sad, "angry": 1 - sad}
+        windows.append(Result("a", start, end, emotion, max(of, key=of.get), of))
+    mean = np.mean([w.probabilities["sad"] for w in windows])
+    of = {"sad": float(mean), "angry": float(1 - mean)}
+    best = max(of, key=of.get)
+    return Result("a.wav", 0.0, windows[-1].end, best, best, of, tuple(windows))
+
+
+def test_segments_cover_the_recording_and_say_what_its_windows_say():
+    result = recording("sad", "sad", "unsure", "angry", "angry", "angry")
+    found = segments.segments(result)
+    assert [(s.start, s.end, s.emotion) for s in found] == [
+        (0.0, 7.5, "sad"), (7.5, 10.5, "unsure"), (10.5, 21.0, "angry")
+    ]  # fmt: skip
+    assert [round(s.probability, 2) for s in found] == [0.9, 0.55, 0.9]
+    assert sum(segments.shares(found).values()) == pytest.approx(1)
+    assert segments.segments(recording("sad"))[0].end == 6.0
+
+
+def test_a_mixed_recording_is_answered_by_its_segments(classifier, kept):
+    mixed = recording(*["sad"] * 5, *["angry"] * 5)
+    text = page.describe(mixed, 0.5)
+    assert text == (
+        "## sad → angry\nIt changes: sad 50 %, angry 50 % of the time. See below. "
+        "33 s of audio."
+    )
+    shown = page.Page(classifier, Limits(), kept, {})
+    _, bars, line = shown._shown(mixed, "en")
+    assert "Share of the time" in bars and read_bars(bars) == {"sad": 50, "angry": 50}
+    assert line.count("<li ") == 2
+    # One window among others is no change.
+    alike = recording(*["sad"] * 5, "angry", *["sad"] * 5)
+    assert page.describe(alike, 0.5).startswith("## sad\nProbability")
+    _, bars, line = shown._shown(alike, "en")
+    assert "Probabilities" in bars and line.count("<li ") == 3
+
+
+def test_bars_and_time_line_have_the_colours_of_the_figures(classifier, kept):
+    shown = page.Page(classifier, Limits(), kept, {})
+    _, bars, line = shown._shown(recording(*["sad"] * 4, *["angry"] * 4), "en")
+    for emotion in ("sad", "angry"):
+        colour = palette.EMOTIONS[emotion][0]
+        assert f"background: {colour}" in bars
+        assert line.count(f"background: {colour}") == 2  # key, segment
+        svg = base64.b64decode(re.search(r"base64,([^']+)'", line)[1]).decode()
+        assert colour.lower() in svg.lower()
+
+
+def test_labels_of_a_model_are_no_html():
+    bars = timeline.draw_bars({"<b>": 1.0}, ["<b>"], "t", "en")
+    assert "<b>" not in bars and "&lt;b&gt;" in bars
+
+
+@pytest.mark.parametrize("language", [*texts.TEXTS])
+def test_every_language_says_everything(language, classifier, kept):
+    own, english = texts.TEXTS[language], texts.TEXTS["en"]
+    assert {*own} == {*english}
+    for name, text in english.items():
+        fields = re.findall(r"{(\w+)", text)
+        assert sorted(re.findall(r"{(\w+)", own[name])) == sorted(fields), name
+    if language != "en":
+        assert len(texts.LANGUAGES[language].split()) == len(texts.CODES)
+        assert len(texts.EMOTIONS[language].split()) == len(texts.NAMED)
+        for name in ("notice", "trust", "blank"):
+            assert own[name] != english[name]
+    mixed = recording(*["sad"] * 4, *["angry"] * 4)
+    shown = page.Page(classifier, Limits(), kept, {"German, sad": "a.wav"})
+    said = "".join([*shown._said(language).values(), *shown._shown(mixed, language)])
+    assert not re.search(r"{\w", said)
+    assert page.notice(classifier.config, language) in said
+    lost = shown.accept(str(kept.folder / "none.wav"), language)[0]
+    assert lost.startswith(f"## {own['none']}\nnone.wav: ")
+
+
+def test_the_language_is_that_of_the_address_or_of_the_browser(classifier, kept):
+    chosen = texts.chosen
+    assert chosen({}, {}) == chosen({"lang": "xx"}, {"accept-language": "fr"}) == "en"
+    assert chosen({}, {"accept-language": "zh-TW,zh;q=0.9,en;q=0.8"}) == "zh"
+    assert chosen({}, {"accept-language": "fr;q=x, , ja-JP;q=0.3"}) == "ja"
+    assert chosen({"lang": "DE"}, {"accept-language": "ja"}) == "de"
+    shown = page.Page(classifier, Limits(), kept, {})
+    request = SimpleNamespace(query_params={"lang": "ja"}, headers={})
+    *said, language = shown.greet(request)
+    assert language == "ja" and texts.TEXTS["ja"]["title"] in said[0]
+
+
+def test_it_is_told_how_much_is_heard(kept, classifier):
+    shown, told = page.Page(classifier, Limits(), kept, {}), []
+    soundfile.write(sent := send(kept), noise(45.0), 16000)
+    *_, seconds, claimed = shown.accept(str(sent))
+    assert seconds == pytest.approx(45.0)
+    classifier.batch_samples, before = 10 * 16000, classifier.batch_samples
+    try:
+        shown.answer(
+            claimed, seconds, "de", lambda share, desc: told.append((share, desc))
+        )
+    finally:
+        classifier.batch_samples = before
+    shares = [share for share, _ in told]
+    assert len(shares) > 5 and shares == sorted(shares)
+    assert shares[0] == 0 and 0.9 < shares[-1] <= 1
+    assert {desc for _, desc in told} == {"Hört zu …"}
+
+
 @pytest.mark.parametrize("wrong", ["megabytes", "seconds", "at_once", "waiting"])
 def test_limits_allow_something(wrong):
     with pytest.raises(UserError, match=f"--{wrong} is 0"):
@@ -95,6 +211,12 @@ def test_gradio_is_asked_for(model, monkeypatch, capsys):
 
 
 # --- Recordings and where they lie
+
+
+def read_bars(text: str) -> dict[str, int]:
+    """Percent by label, of bars as HTML."""
+    found = re.findall(r"<th[^>]*>(.*?)</th><td>(\d+)%</td>", text)
+    return {name: int(share) for name, share in found}
 
 
 @pytest.fixture
@@ -144,8 +266,8 @@ def test_a_recording_that_is_gone(kept, classifier):
     expected = classifier(sent)
     claimed = shown.accept(str(sent))[-1]
     sent.unlink()
-    _, probabilities, timeline = shown.answer(claimed)
-    assert probabilities == expected.probabilities
+    _, bars, timeline = shown.answer(claimed)
+    assert read_bars(bars) == percent(expected)
     assert timeline == ""
     text, *_, claimed = shown.accept(str(sent))
     assert text == "## No answer\na.wav: cannot be read: No such file or directory."
@@ -166,9 +288,9 @@ def test_recordings_of_phones(kept, classifier, video):
         sent = video(kept.folder / name, seconds=2.0, **options)
         text, *_, claimed = shown.accept(str(sent))
         assert text == "Listening …", name
-        text, shares, _ = shown.answer(claimed)
+        text, bars, _ = shown.answer(claimed)
         assert text.startswith("## "), name
-        assert set(shares) == set(classifier.labels)
+        assert set(read_bars(bars)) == set(classifier.labels)
         long = video(kept.folder / f"long{sent.suffix}", seconds=9.0, **options)
         text, *_, claimed = shown.accept(str(long))
         if claimed:  # as its header does not say how long it is
@@ -287,6 +409,8 @@ def test_no_file_of_the_machine_is_heard(server, tmp_path):
         functions = json.load(answer)["dependencies"]
     file = {"path": str(tmp_path / "private.wav"), "meta": {"_type": "gradio.FileData"}}
     for function in functions:
+        if not function["inputs"]:  # says what does not depend on a recording
+            continue
         data = [file] * len(function["inputs"])
         body = json.dumps({"data": data, "fn_index": function["id"]}).encode()
         status, text = post(
@@ -330,7 +454,7 @@ def visit(chromium, server):
     """Open the page; nothing is asked of any other host."""
     contexts, elsewhere = [], []
 
-    def visitor(**options):
+    def visitor(query="", blank=page.BLANK, **options):
         contexts.append(chromium.new_context(**options))
         tab = contexts[-1].new_page()
         own = (server.url, "blob:", "data:")
@@ -340,8 +464,8 @@ def visit(chromium, server):
                 request.url.startswith(own) or elsewhere.append(request.url)
             ),
         )
-        tab.goto(server.url)
-        tab.get_by_text(page.BLANK).wait_for()
+        tab.goto(server.url + query)
+        tab.get_by_text(blank).wait_for()
         return tab
 
     yield visitor
@@ -351,9 +475,12 @@ def visit(chromium, server):
 
 
 def answer(tab) -> str:
-    """The heading, once there is one."""
+    """The heading, once there is one, and bars unless there is no answer."""
     tab.locator("#answer h2").wait_for(timeout=60_000)
-    return tab.locator("#answer h2").inner_text()
+    heading = tab.locator("#answer h2").inner_text()
+    if heading != texts.TEXTS["en"]["none"]:
+        tab.locator("#bars table").wait_for()
+    return heading
 
 
 def bars(tab) -> dict[str, int]:
@@ -393,6 +520,29 @@ def test_upload(visit, classifier, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("language", ["de", "ja", "zh"])
+def test_the_page_speaks_the_visitors_language(visit, tmp_path, language):
+    soundfile.write(tmp_path / "a.wav", noise(2.5, 1), 16000)
+    own = texts.TEXTS[language]
+    for query, options in ((f"?lang={language}", {}), ("", {"locale": language})):
+        tab = visit(query, own["blank"], **options)
+        tab.get_by_role("heading", name=own["title"]).wait_for()
+        choose(tab, tmp_path / "a.wav")
+        answer(tab)
+        assert own["bars"] in tab.locator("#bars").inner_text()
+
+
+@pytest.mark.slow
+def test_on_a_phone_the_answer_is_before_the_examples(visit, tmp_path):
+    tab = visit(viewport={"width": 390, "height": 844})
+    tab.get_by_text("German, angry").wait_for()
+    place = "(element) => element.getBoundingClientRect().top"
+    answered = tab.locator("#answer").evaluate(place)
+    assert answered < tab.get_by_text("German, angry").evaluate(place)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.m4a", "a.opus", "a.webm", "a.mp4"])
 def test_upload_of_what_phones_and_browsers_record(
     name, visit, classifier, video, tmp_path
@@ -417,15 +567,32 @@ def test_time_line_of_a_long_recording(visit, classifier, tmp_path):
     tab = visit()
     choose(tab, tmp_path / "long.flac")
     expected = classifier(tmp_path / "long.flac")
-    assert answer(tab) == expected.emotion
-    assert same(bars(tab), percent(expected))
+    told = page.describe(expected, classifier.threshold)
+    assert answer(tab) == told.splitlines()[0].removeprefix("## ")
     picture = tab.locator("#timeline img")
     picture.wait_for()
     assert picture.evaluate("(image) => image.naturalWidth") > 300
-    said = picture.get_attribute("alt").removeprefix("over time: ").split(", ")
+    said = picture.get_attribute("alt").split(", ")
     assert said == [
-        f"{w.start:.0f} to {w.end:.0f} s {w.emotion}" for w in expected.timeline
+        f"{w.start:.0f}–{w.end:.0f} s {w.emotion}" for w in expected.timeline
     ]
+    parts = segments.segments(expected)
+    assert tab.locator("#timeline li").count() == len(parts)
+    # A click plays from there, and the line moves with the sound.
+    head = tab.locator("#timeline .playhead")
+    assert head.is_hidden()
+    tab.locator("#timeline .track").click(position={"x": 300, "y": 20})
+    head.wait_for(state="visible")
+    places = []
+    for _ in range(3):
+        places.append(head.evaluate("(line) => line.getBoundingClientRect().left"))
+        time.sleep(0.7)
+    left = tab.locator("#timeline .track").evaluate(
+        "(t) => t.getBoundingClientRect().left"
+    )
+    assert places[0] < places[1] < places[2]
+    assert abs(places[0] - left - 300) < 60
+    assert tab.locator("#timeline li.now").count() == 1
 
 
 @pytest.mark.slow

@@ -143,7 +143,7 @@ def _figures(args: argparse.Namespace, rest: list[str]) -> int:
 
     _refuse(rest, "figures")
     out = args.out or args.results / "figures"
-    paths = draw_all(find_runs(args.results), out, args.method)
+    paths = draw_all(find_runs(args.results), out, args.method, args.reference)
     print(f"{len(paths)} files written to {out.resolve()}")
     return 0
 
@@ -153,10 +153,20 @@ def _report(args: argparse.Namespace, rest: list[str]) -> int:
 
     _refuse(rest, "report")
     out = args.out or args.results / "report.html"
-    path = write(args.results, out, args.data_root, not args.no_figures)
+    draw = not args.no_figures
+    path = write(args.results, out, args.data_root, draw, args.reference)
     size = path.stat().st_size / 1e6
     print(f"report written to {path.resolve()} ({size:.1f} MB)")
     return 0
+
+
+def _add_reference(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reference",
+        metavar="SYSTEM",
+        help="the system that others are compared with; default: baseline2, or the "
+        "first that there is",
+    )
 
 
 def _command(args: argparse.Namespace, rest: list[str]) -> int:
@@ -311,6 +321,7 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--method", choices=("tsne", "umap"), default="tsne", help="of the projections"
     )
+    _add_reference(sub)
     sub.set_defaults(function=_figures)
     text = "Write finished runs, their tables and figures as one HTML page."
     sub = subcommands.add_parser("report", help=text, description=text)
@@ -328,6 +339,7 @@ def parser() -> argparse.ArgumentParser:
         help="the corpora, for the sound of the surest mistakes",
     )
     sub.add_argument("--no_figures", action="store_true", help="tables only")
+    _add_reference(sub)
     sub.set_defaults(function=_report)
     for name, command in COMMANDS.items():
         sub = subcommands.add_parser(name, help=command.TEXT, description=command.TEXT)

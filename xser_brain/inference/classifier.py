@@ -240,6 +240,7 @@ class Classifier:
         seconds: float = math.inf,
         longest: float = DAY,
         normalise: str | None = None,
+        heard: Callable[[float], None] | None = None,
     ) -> Iterator[Result]:
         """Classify recordings one after the other, in constant memory.
 
@@ -266,6 +267,9 @@ class Classifier:
             Seconds that a recording may last.
         normalise : str, optional
             An earlier name of ``adapt``.
+        heard : callable, optional
+            Called after each batch with its seconds of sound, for whoever shows how far
+            it is; windows overlap.
 
         Returns
         -------
@@ -280,7 +284,7 @@ class Classifier:
         """
         adapt = adapt or normalise
         self._require(adapt)
-        items = self.embed_pieces(sources, timeline, progress, seconds, longest)
+        items = self.embed_pieces(sources, timeline, progress, seconds, longest, heard)
         return self.classify_embedded(items, adapt, speakers)
 
     def embed(
@@ -321,12 +325,13 @@ class Classifier:
         progress: bool = False,
         seconds: float = math.inf,
         longest: float = DAY,
+        heard: Callable[[float], None] | None = None,
     ) -> Iterator[Embedded]:
         """The first half of ``classify``: from recordings to embeddings.
 
         Arguments
         ---------
-        sources, timeline, progress, seconds, longest
+        sources, timeline, progress, seconds, longest, heard
             See ``classify``.
 
         Yields
@@ -348,7 +353,7 @@ class Classifier:
             deadline = Deadline(seconds)
             recordings = map(as_recording, found)
             read = self._read(recordings, timeline, deadline, ffmpeg, longest)
-            for item in self._embedded(read, deadline):
+            for item in self._embedded(read, deadline, heard):
                 yield item
                 shown.update(item.piece is None)
 
@@ -545,7 +550,10 @@ class Classifier:
             yield Embedded(number, Recording(recording.name), error=reason)
 
     def _embedded(
-        self, items: Iterable[Embedded], deadline: "Deadline"
+        self,
+        items: Iterable[Embedded],
+        deadline: "Deadline",
+        heard: Callable[[float], None] | None,
     ) -> Iterator[Embedded]:
         """Embed as many pieces at a time as memory is meant for."""
         held: list[Embedded] = []
@@ -554,12 +562,15 @@ class Classifier:
             held.append(item)
             samples += len(item.piece.samples) if item.piece else 0
             if samples >= SORTED * self.batch_samples or len(held) >= MOST_HELD:
-                yield from self._embed(held, deadline)
+                yield from self._embed(held, deadline, heard)
                 held, samples = [], 0
-        yield from self._embed(held, deadline)
+        yield from self._embed(held, deadline, heard)
 
     def _embed(
-        self, items: list[Embedded], deadline: "Deadline | None" = None
+        self,
+        items: list[Embedded],
+        deadline: "Deadline | None" = None,
+        heard: Callable[[float], None] | None = None,
     ) -> list[Embedded]:
         """Embed pieces in batches of like length; the order stays."""
         lengths = {i: len(x.piece.samples) for i, x in enumerate(items) if x.piece}
@@ -581,6 +592,8 @@ class Classifier:
                 piece = replace(items[i].piece, samples=NOTHING)
                 name = Recording(items[i].recording.name)
                 done[i] = Embedded(items[i].number, name, piece, embedding)
+            if heard:
+                heard(sum(lengths[i] for i in batch) / SAMPLE_RATE)
         return done
 
     @torch.inference_mode()

@@ -7,6 +7,7 @@ import numpy as np
 from xser_brain.evaluation.averages import Influence, mean_of
 from xser_brain.evaluation.metrics import uar
 from xser_brain.evaluation.significance import Comparison, compare
+from xser_brain.reports.names import setting_name, system_name
 from xser_brain.reports.paper import in_order
 from xser_brain.reports.render import Table
 from xser_brain.reports.runs import Group, Outcome
@@ -60,36 +61,28 @@ def gains_table(
     shown = {name for found in pairs.values() for name in found}
     settings = [group.name for group in groups if group.name in shown]
     rows = [_row(system, found, settings) for system, found in pairs.items()]
-    header = ["system", f"UAR ({reference})", "over settings", "better in", *settings]
-    return Table(f"Gains on {reference}. {what}", header, rows, [NOTE])
+    of = system_name(reference)
+    header = ["system", f"UAR ({of})", "over settings", "better in"]
+    header += map(setting_name, settings)
+    return Table(f"Gains on {of}. {what}", header, rows, [NOTE])
 
 
 def _row(
     system: str, pairs: dict[str, tuple[Outcome, Outcome]], settings: Sequence[str]
 ) -> list[str]:
-    found = {
-        name: compare(
-            first.true,
-            first.predicted,
-            second.predicted,
-            uar,
-            first.clusters,
-            samples=0,
-        )
-        for name, (first, second) in pairs.items()
-    }
+    found = {name: paired(*pair) for name, pair in pairs.items()}
     own, others = (
         np.mean([uar(outcome.confusions()).mean() for outcome in side])
         for side in zip(*pairs.values(), strict=True)
     )
-    moves = [_influence(*pair) for pair in pairs.values()]
+    moves = [influence(*pair) for pair in pairs.values()]
     mean = float(np.mean([one.difference for one in found.values()]))
     low = high = None
     if None not in moves:
         _, low, high = mean_of(moves)
     told = _with_interval(mean, low, high)
     return [
-        system,
+        system_name(system),
         f"{own:.1f} ({others:.1f})",
         told if low is None or low <= 0 <= high else f"**{told}**",
         f"{sum(one.difference > 0 for one in found.values())} of {len(found)}",
@@ -97,8 +90,37 @@ def _row(
     ]
 
 
-def _influence(first: Outcome, second: Outcome) -> Influence | None:
-    """What each speaker, or utterance, does to the difference."""
+def paired(first: Outcome, second: Outcome) -> Comparison:
+    """The difference of two systems' UAR and its interval, without the tests of the claims.
+
+    Arguments
+    ---------
+    first, second : Outcome
+        A pair, from ``Group.pair``.
+
+    Returns
+    -------
+    Comparison
+        First less second, in points.
+    """
+    return compare(
+        first.true, first.predicted, second.predicted, uar, first.clusters, samples=0
+    )
+
+
+def influence(first: Outcome, second: Outcome) -> Influence | None:
+    """What each speaker, or utterance, does to the difference of two systems' UAR.
+
+    Arguments
+    ---------
+    first, second : Outcome
+        A pair, from ``Group.pair``.
+
+    Returns
+    -------
+    Influence, or None
+        None where there are too few units for an interval.
+    """
     units = first.ids if first.clusters is None else first.speakers
     both = np.concatenate([first.predicted, second.predicted])
     return Influence.of(first.true, both, units, _difference, first.n_classes)

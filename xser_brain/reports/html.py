@@ -30,10 +30,18 @@ from data_prep.outside import inside
 from data_prep.progress import bar
 from xser_brain.artefacts import part_of_path
 from xser_brain.evaluation.metrics import recalls, uar
-from xser_brain.reports import figures
+from xser_brain.reports import figures, headline
+from xser_brain.reports.headline import Comparison
+from xser_brain.reports.names import setting_name, system_name
 from xser_brain.reports.probes import probe_rows
 from xser_brain.reports.render import Table
-from xser_brain.reports.runs import SUBSETS, Group, Outcome, read_predictions
+from xser_brain.reports.runs import (
+    SUBSETS,
+    Group,
+    Outcome,
+    incomplete,
+    read_predictions,
+)
 from xser_brain.reports.tables import BESIDE, Report, gather
 
 TITLE = "Zero-shot cross-lingual speech emotion recognition: results"
@@ -41,6 +49,7 @@ MISTAKES = 8  # shown of each setting
 SECONDS = 10  # of an utterance's sound, at most
 SOUND_MB = 12  # of sound in a page, at most: an e-mail takes about 25
 DPI, WIDTH = 200, 130  # pixels an inch of a figure, and of these on the screen
+FULL = 6  # inches of a figure that is shown as wide as the page
 DARK_ABOVE = 63  # percent; on a darker cell white text is easier to read than black
 BEFORE_TEST = ("training", "sampling", "normalisation", "model_selection")
 NUMBER = re.compile(r"[*<>\s]*[+−-]?\d+(\.\d+)?(?![\w.])")
@@ -62,6 +71,21 @@ UAR = Picture(
     "Hollow dots are no zero-shot systems. Whether two systems differ, the paired tests "
     "of the tables say, and not whether lines overlap.",
     "no system was scored",
+)
+OVERVIEW = Picture(
+    "Systems by target and over the mean",
+    "Of each zero-shot system the mean UAR over seeds, and its 95 % interval over other "
+    "speakers of the target (over utterances where there are too few speakers), with the "
+    "models as trained: about other languages and other seeds it says nothing. The best "
+    "of several systems is the best by these very figures.",
+    "no zero-shot system was scored in all settings",
+)
+DIFFERENCES = Picture(
+    "Differences to another system",
+    "How far each system is from one of them, on the same utterances and seeds. Filled "
+    "dots differ by their paired 95 % interval; of many, one in twenty would by chance: "
+    "corrected tests are in the tables.",
+    "there are no two systems to compare.",
 )
 PICTURES = {
     "projection": Picture(
@@ -97,7 +121,11 @@ PICTURES = {
 
 
 def write(
-    results: Path, out: Path, data_root: Path | None = None, draw: bool = True
+    results: Path,
+    out: Path,
+    data_root: Path | None = None,
+    draw: bool = True,
+    reference: str | None = None,
 ) -> Path:
     """Write the report of a folder of results.
 
@@ -111,6 +139,8 @@ def write(
         Where the corpora lie, for the sound of the surest mistakes.
     draw : bool
         Whether to draw figures.
+    reference : str, optional
+        The system to compare with, see ``xser_brain.reports.headline.comparisons``.
 
     Returns
     -------
@@ -125,12 +155,17 @@ def write(
     """
     if data_root is not None and not Path(data_root).is_dir():
         raise UserError(f"no folder {data_root}: pass the one that holds the corpora")
-    text = page(gather(results), data_root, draw)
+    text = page(gather(results), data_root, draw, reference)
     write_atomic(out, text.encode("utf-8", errors="replace"))
     return Path(out)
 
 
-def page(report: Report, data_root: Path | None = None, draw: bool = True) -> str:
+def page(
+    report: Report,
+    data_root: Path | None = None,
+    draw: bool = True,
+    reference: str | None = None,
+) -> str:
     """Make the page of a report.
 
     Arguments
@@ -141,6 +176,8 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
         Where the corpora lie.
     draw : bool
         Whether to draw figures.
+    reference : str, optional
+        The system to compare with, see ``xser_brain.reports.headline.comparisons``.
 
     Returns
     -------
@@ -162,7 +199,8 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     groups = report.groups
     runs = [run for group in groups for run in group.runs]
-    drawn = _draw(_figures(report)) if draw else {}
+    compared = headline.comparisons(report, reference)
+    drawn = _draw(_figures(report, compared)) if draw else {}
     sounds = _Sounds(data_root, int(SOUND_MB * 10**6))
     return environment.get_template("report.html.j2").render(
         title=TITLE,
@@ -180,14 +218,18 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
         },
         standins=sum(bool(run.get("standin")) for run in runs),
         audit=_audit(runs),
+        findings=_findings(compared),
+        pictures=drawn.get("headline", []),
+        incomplete=incomplete(runs),
         labels=groups[0].labels,
         dark_above=DARK_ABOVE,
         beside=BESIDE,
         tables=report.tables,
-        uar=drawn.get(None, []),
+        uar=drawn.get("uar", []),
         sections=[
             {
-                "title": (f"{group.paper}: " if group.paper else "") + group.title,
+                "title": _title(group),
+                "trained": group.trained,
                 "standin": group.standin,
                 **_results(group),
                 "mistakes": _mistakes(group, sounds),
@@ -197,6 +239,21 @@ def page(report: Report, data_root: Path | None = None, draw: bool = True) -> st
         ],
         runs=[_about(group, run) for group in groups for run in group.runs],
     )
+
+
+def _title(group: Group) -> str:
+    """A setting's name for a heading; what it lacks is said below."""
+    paper = f"{group.paper}: " if group.paper else ""
+    return f"{paper}{setting_name(group.setting.name)}, {group.encoder}{group.kind}"
+
+
+def _findings(compared: Sequence[Comparison]) -> list[str]:
+    """What comes out: the first comparison in full, of further encoders a sentence."""
+    if not compared:
+        return []
+    first, *others = compared
+    found = [headline.sentence(first), headline.by_target(first)]
+    return [text for text in found + [headline.sentence(c) for c in others] if text]
 
 
 def _bold(text: str) -> Markup:
@@ -235,9 +292,12 @@ def _audit(runs: Sequence[Mapping]) -> dict:
         "unrecorded": len(zero_shot) - len(recorded),
         "broken": broken,
         "confirmed": len(recorded) - len(broken),
-        "others": sorted(
-            {r["system"] for r in runs} - {r["system"] for r in zero_shot}
-        ),
+        "others": [
+            system_name(name)
+            for name in sorted(
+                {r["system"] for r in runs} - {r["system"] for r in zero_shot}
+            )
+        ],
     }
 
 
@@ -269,7 +329,7 @@ def _results(group: Group) -> dict:
         n, result = len(outcome.ids), float(uar(counts).mean())
         confusions.append(
             {
-                "system": system,
+                "system": system_name(system),
                 "uar": result,
                 "n": n,
                 "subset": subset,
@@ -286,7 +346,16 @@ def _results(group: Group) -> dict:
             "" if np.isnan(value) else f"{value:.1f}"
             for value in recalls(counts).mean(0)
         ]
-        rows.append([system, *found, f"{result:.1f}", str(len(runs)), str(n), subset])
+        rows.append(
+            [
+                system_name(system),
+                *found,
+                f"{result:.1f}",
+                str(len(runs)),
+                str(n),
+                subset,
+            ]
+        )
     header = ["system", *group.labels, "UAR", "seeds", "utterances", "of"]
     notes = ["Recall in percent, means over seeds; UAR is the mean over emotions."]
     title = "How many utterances of each emotion are recognised"
@@ -326,7 +395,7 @@ def _mistakes(group: Group, sounds: "_Sounds") -> dict | None:
             }
         )
     return {
-        "system": system,
+        "system": system_name(system),
         "seeds": len(runs),
         "n": len(outcome.ids),
         "subset": subset,
@@ -411,10 +480,17 @@ class _Sounds:
 
 
 def _figures(
-    report: Report,
-) -> dict[tuple[int | None, str], tuple[Picture, str, Callable[[], Figure | None]]]:
-    """What to draw: where in ``groups`` (None: over settings) and a name, to how."""
+    report: Report, compared: Sequence[Comparison]
+) -> dict[tuple[int | str, str], tuple[Picture, str, Callable[[], Figure | None]]]:
+    """What to draw: where (a section, or a place in ``groups``) and a name, to how."""
     jobs, scores = {}, {}
+    for item in compared:
+        jobs["headline", item.what] = (
+            OVERVIEW, item.what, partial(figures.draw_compared, item)
+        )  # fmt: skip
+        jobs["headline", f"{item.what}, differences"] = (
+            DIFFERENCES, item.what, partial(figures.draw_against, item)
+        )  # fmt: skip
     for score in report.scores:
         what = f"{score.encoder}, {SUBSETS[score.subset]}"
         what += f", {score.label_set}" if score.label_set else ""
@@ -424,7 +500,7 @@ def _figures(
         rows = figures.uar_rows(found)
         lacking = {score.incomplete: None for score in found if score.incomplete}
         what += f", incomplete: {'; '.join(lacking)}" if lacking else ""
-        jobs[None, what] = UAR, what, partial(figures.draw_uar, rows, what)
+        jobs["uar", what] = UAR, what, partial(figures.draw_uar, rows, what)
     for place, group in enumerate(report.groups):
         title, systems = group.title, group.systems
         functions = {
@@ -442,7 +518,7 @@ def _probes(group: Group) -> Figure | None:
     return figures.draw_probes(probe_rows(group.runs), group.title)
 
 
-def _draw(jobs: Mapping) -> dict[int | None, list[dict]]:
+def _draw(jobs: Mapping) -> dict[int | str, list[dict]]:
     """Draw figures; where they go, to what the template needs of each."""
     places = {}
     with bar(jobs.items(), desc="figures", unit="figure") as shown:
@@ -468,6 +544,7 @@ def _drawn(picture: Picture, what: str, figure: Figure | None) -> dict:
         "png": base64.b64encode(buffer.getvalue()).decode(),
         "width": width,
         "height": height,
+        "full": figure.get_figwidth() >= FULL,
     }
 
 
@@ -477,8 +554,8 @@ def _about(group: Group, run: Mapping) -> dict:
     encoder, manifests = dict(run["encoder"]), run.get("manifest_sha256", {})
     encoder.pop("name")
     return {
-        "setting": group.name,
-        "system": run["system"],
+        "setting": setting_name(group.name),
+        "system": system_name(run["system"]),
         "encoder": group.encoder,
         "seed": run["seed"],
         "steps": run.get("steps", ""),

@@ -23,6 +23,7 @@ from xser_brain.evaluation.transductive import HEARD, MIXED, WHOLE
 from xser_brain.evaluation.unlabelled import MIXTURE
 from xser_brain.reports.figures.protocols import draw_points
 from xser_brain.reports.figures.style import save
+from xser_brain.reports.names import setting_name, system_name
 from xser_brain.reports.render import Table
 from xser_brain.reports.runs import Group, find_runs, group_runs
 
@@ -227,8 +228,8 @@ def as_table(lines: Sequence[Line], view: View) -> Table:
     header += [view.point.format(x) for x in points]
     rows = [
         [
-            line.group.name,
-            line.system,
+            setting_name(line.group.name),
+            system_name(line.system),
             str(len(line.curve.strict)),
             f"{line.strict['uar']:.1f}",
             *(_cell(line.points.get(x)) for x in points),
@@ -240,7 +241,12 @@ def as_table(lines: Sequence[Line], view: View) -> Table:
         own = [line for line in lines if line.system == system]
         if len(own) < 2 or len(own) < len(settings):
             continue
-        row = [f"mean of {len(own)}", system, "", _mean([x.strict for x in own])]
+        row = [
+            f"mean of {len(own)}",
+            system_name(system),
+            "",
+            _mean([x.strict for x in own]),
+        ]
         for x in points:
             whole = all(x in line.points for line in own)
             row.append(_mean([line.points[x] for line in own]) if whole else "")

@@ -14,6 +14,7 @@ from xser_brain import artefacts
 from xser_brain.evaluation.intervals import FEWEST_UNITS
 from xser_brain.evaluation.metrics import confusion_matrix
 from xser_brain.protocol import PAPER_SETTINGS, Setting
+from xser_brain.reports.names import corpus_name
 from xser_brain.reports.paper import LABEL_SET, in_order
 
 logger = logging.getLogger(__name__)
@@ -137,13 +138,19 @@ class Group:
         return "" if run["label_set"] == LABEL_SET else label_set(run)
 
     @property
+    def trained(self) -> str:
+        """What is trained on and tested."""
+        source, others = (
+            ", ".join(map(corpus_name, names))
+            for names in (self.setting.source, self.setting.non_target)
+        )
+        trained = f"{source} (+ {others})" if others else source
+        return f"{trained} to {corpus_name(self.setting.target)}"
+
+    @property
     def title(self) -> str:
         """What is trained on and tested, with which encoder, and which labels."""
-        others = f" (+ {', '.join(self.setting.non_target)})"
-        return (
-            f"{', '.join(self.setting.source)}{others if self.setting.non_target else ''}"
-            f" → {self.setting.target}, {self.encoder}{self.remarks}"
-        )
+        return f"{self.trained}, {self.encoder}{self.remarks}"
 
     @property
     def kind(self) -> str:
@@ -310,12 +317,14 @@ def incomplete(runs: Iterable[Mapping]) -> str:
     Example
     -------
     >>> incomplete([{"incomplete": {"emovo": "neutral (84 declared)"}}, {}])
-    'emovo lacks neutral (84 declared)'
+    'EMOVO lacks neutral (84 declared)'
     """
     found = {}
     for run in runs:
         found |= run.get("incomplete") or {}
-    return "; ".join(f"{name} lacks {what}" for name, what in sorted(found.items()))
+    return "; ".join(
+        f"{corpus_name(name)} lacks {what}" for name, what in sorted(found.items())
+    )
 
 
 def label_set(run: Mapping) -> str:

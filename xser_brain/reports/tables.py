@@ -17,6 +17,7 @@ from xser_brain.evaluation.intervals import FEWEST_UNITS, mean_interval
 from xser_brain.evaluation.metrics import macro_f1, uar
 from xser_brain.evaluation.significance import compare, holm, signed_rank
 from xser_brain.reports.gains import gains_table
+from xser_brain.reports.names import corpus_name, setting_name, system_name
 from xser_brain.reports.paper import (
     in_order,
     paper_counts,
@@ -307,10 +308,10 @@ def settings_table(groups: Sequence[Group]) -> Table:
         runs = {run["trains_on"]: run for run in group.runs}
         counts = (runs.get("all") or next(iter(runs.values())))["counts"]
         row = [
-            group.name,
-            ", ".join(group.setting.source),
-            ", ".join(group.setting.non_target) if "all" in runs else "",
-            group.setting.target,
+            setting_name(group.name),
+            _named(group.setting.source),
+            _named(group.setting.non_target) if "all" in runs else "",
+            corpus_name(group.setting.target),
             *(str(counts[key]) for key in ("train", "speakers", "valid", "test")),
             str(counts["target_all"]),
         ]
@@ -324,6 +325,10 @@ def settings_table(groups: Sequence[Group]) -> Table:
     lacking = incomplete(run for group in groups for run in group.runs)
     notes = [f"Incomplete copies of corpora: {lacking}."] if lacking else []
     return Table(f"Table 1. Settings, in utterances of the {what}", header, rows, notes)
+
+
+def _named(corpora: Sequence[str]) -> str:
+    return ", ".join(map(corpus_name, corpora))
 
 
 def systems_table(
@@ -346,7 +351,7 @@ def systems_table(
     averaged = [setting for setting in settings if setting not in fewer]
     rows = []
     for system in systems:
-        row, uars, f1s = [system], [], []
+        row, uars, f1s = [system_name(system)], [], []
         for setting in settings:
             score = cells.get((system, setting))
             if score is None:
@@ -369,11 +374,12 @@ def systems_table(
         rows += _beside_the_paper(system, settings, cells, comparable)
     notes = [
         "UAR / macro-F1 in percent, means over seeds; in bold the best zero-shot system "
-        f"of a setting. † significantly better, ‡ worse than {REFERENCE} (paired test, "
-        "Holm-corrected, 5 %; only the systems of the claims below are tested)."
+        f"of a setting. † significantly better, ‡ worse than {system_name(REFERENCE)} "
+        "(paired test, Holm-corrected, 5 %; only the systems of the claims below are "
+        "tested)."
     ]
     notes += [
-        f"{FEWER.strip()} {name}: over {score.classes} classes (chance "
+        f"{FEWER.strip()} {setting_name(name)}: over {score.classes} classes (chance "
         f"{100 / score.classes:.1f} %), for no utterance of {score.absent} was tested; "
         "left out of the average."
         for name, score in fewer.items()
@@ -384,7 +390,8 @@ def systems_table(
         notes.append(
             "Synthetic stand-ins: these figures say nothing about real speech."
         )
-    return Table(title, ["system", *settings, "average"], rows, notes)
+    header = ["system", *map(setting_name, settings), "average"]
+    return Table(title, header, rows, notes)
 
 
 def _beside_the_paper(system, settings, cells, uars) -> list[list[str]]:
@@ -422,8 +429,8 @@ def intervals_table(results: Sequence[Score], title: str) -> Table:
         )
         rows.append(
             [
-                score.setting + FEWER * bool(score.absent),
-                score.system,
+                setting_name(score.setting) + FEWER * bool(score.absent),
+                system_name(score.system),
                 str(score.seeds),
                 _plus_minus(score.uar, score.uar_sd),
                 interval,
@@ -466,8 +473,8 @@ def claims_table(
         p = _p_value(claim.p_holm)
         rows.append(
             [
-                f"{claim.better} > {claim.worse}",
-                claim.setting,
+                f"{system_name(claim.better)} > {system_name(claim.worse)}",
+                setting_name(claim.setting),
                 f"{claim.difference:+.1f}{interval}".replace("-", "−"),
                 _p_value(claim.p),
                 f"**{p}**" if claim.p_holm < LEVEL else p,
@@ -523,7 +530,9 @@ def gather(
         if tested:
             own_systems = {claim.better for claim in tested} - {*paper_systems()}
             title = "The paper's claims" + (
-                f", and other systems against {REFERENCE}" if own_systems else ""
+                f", and other systems against {system_name(REFERENCE)}"
+                if own_systems
+                else ""
             )
             report.tables.append(claims_table(tested, f"{title}. {what}"))
         if reference and (table := gains_table(own, subset, reference, what)):

@@ -78,6 +78,8 @@ class Gate:
         Names of this server, beside addresses and ``localhost``.
     passwords : mapping of str to str, optional
         By user; without, anyone may come in.
+    script : str
+        JavaScript of ours, put into the page.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Gate:
         folders: Sequence[Path],
         names: Sequence[str] = (),
         passwords: Mapping[str, str] | None = None,
+        script: str = "",
     ):
+        self.script = script
         self.app, self.limits, self.quota = app, limits, quota
         self.folders, self.passwords = folders, dict(passwords or {})
         self.names = {name.lower().rstrip(".") for name in names} | {"localhost"}
@@ -106,7 +110,7 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         nonce = secrets.token_urlsafe(16)
         send = _with_headers(send, POLICY.format(nonce=nonce))
-        told = _Told(send, nonce)
+        told = _Told(send, nonce, self.script)
         try:
             self._require(scope)
             receive = await self._watched(scope, receive, told)
@@ -242,8 +246,8 @@ class Gate:
 class _Told:
     """What Gradio answers, unless the request has been refused by then."""
 
-    def __init__(self, send: Send, nonce: str):
-        self.send, self.nonce = send, nonce
+    def __init__(self, send: Send, nonce: str, script: str = ""):
+        self.send, self.nonce, self.script = send, nonce, script
         self.refused: Refused | None = None
         self.started = False
         self._head: Message | None = None
@@ -263,9 +267,10 @@ class _Told:
             return
         self._page += message.get("body", b"")
         if not message.get("more_body", False):
-            page = self._page.replace(
-                b"<script", f'<script nonce="{self.nonce}"'.encode()
-            )
+            # Before all others: it must be there when these make a player.
+            own = f"<head><script>{self.script}</script>" if self.script else "<head>"
+            page = self._page.replace(b"<head>", own.encode(), 1)
+            page = page.replace(b"<script", f'<script nonce="{self.nonce}"'.encode())
             MutableHeaders(raw=self._head["headers"])["content-length"] = str(len(page))
             self.started = True
             await self.send(self._head)

@@ -7,6 +7,7 @@ import socket
 import threading
 import webbrowser
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 
 from data_prep.errors import UserError
@@ -104,7 +105,8 @@ def _web_server(page, limits, uploads, host, port, names, passwords):
         css=CSS,
     )
     folders = (uploads.folder, given)
-    gate = Gate(app, limits, _quota(limits), folders, names, passwords)
+    script = resources.files(__package__).joinpath("player.js").read_text("utf-8")
+    gate = Gate(app, limits, _quota(limits), folders, names, passwords, script)
     return WebServer(gate, host, port, limits.idle)
 
 

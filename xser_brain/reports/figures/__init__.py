@@ -13,23 +13,31 @@ from xser_brain.artefacts import part_of_path
 from xser_brain.evaluation import embeddings
 from xser_brain.reports.figures.curves import draw_curves
 from xser_brain.reports.figures.inside import draw_layer_weights, draw_probes
+from xser_brain.reports.figures.overview import draw_differences, draw_overview
 from xser_brain.reports.figures.projection import check_method, draw_projection
 from xser_brain.reports.figures.scores import draw_confusions, draw_uar, uar_rows
 from xser_brain.reports.figures.style import save
+from xser_brain.reports.headline import Comparison, comparisons
 from xser_brain.reports.probes import probe_rows
 from xser_brain.reports.runs import SUBSETS, Group, group_runs, incomplete
-from xser_brain.reports.tables import scores
+from xser_brain.reports.tables import Report, Score, scores
 
 logger = logging.getLogger(__name__)
 
 STANDINS = "-standins"  # at the end of an encoder's name
 
 
-def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path]:
+def draw_all(
+    runs: Sequence[dict],
+    out: Path,
+    method: str = "tsne",
+    reference: str | None = None,
+) -> list[Path]:
     """Draw all figures that the runs have data for, as PNG and as PDF.
 
     ``<setting>/<encoder>/{projection,confusion,curves,probes,layers}`` and, over
-    settings, ``uar-<encoder>-{target_test,target_all}``.
+    settings, ``uar-<encoder>-{target_test,target_all}``, ``overview-<encoder>`` and
+    ``differences-<encoder>``.
 
     Arguments
     ---------
@@ -39,6 +47,9 @@ def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path
         Folder for the figures.
     method : str
         Of the projection: ``tsne`` or ``umap``.
+    reference : str, optional
+        The system that others are compared with, see
+        ``xser_brain.reports.headline.comparisons``.
 
     Returns
     -------
@@ -54,7 +65,8 @@ def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path
     check_method(method)
     jobs: dict[Path, Callable[[], Figure | None]] = {}
     of_encoder: dict[str, list[Group]] = {}
-    for group in group_runs(runs):
+    groups = group_runs(runs)
+    for group in groups:
         encoder = group.encoder + (STANDINS if group.standin else "")
         of_encoder.setdefault(encoder, []).append(group)
         folder = Path(out) / part_of_path(group.setting.name) / part_of_path(encoder)
@@ -71,10 +83,17 @@ def draw_all(runs: Sequence[dict], out: Path, method: str = "tsne") -> list[Path
             folder / "probes": partial(_draw_probes, group),
             folder / "layers": partial(draw_layer_weights, systems, title),
         }
-    for encoder, groups in of_encoder.items():
+    found: list[Score] = []
+    for encoder, own in of_encoder.items():
         for subset in SUBSETS:
+            scored = scores(own, subset)
+            found += scored
             stem = Path(out) / f"uar-{encoder}-{subset}"
-            jobs[stem] = partial(_draw_uar, groups, subset)
+            jobs[stem] = partial(_draw_uar, own, subset, scored)
+    for item in comparisons(Report(groups, found, [], []), reference):
+        encoder = item.groups[0].encoder + STANDINS * item.groups[0].standin
+        jobs[Path(out) / f"overview-{encoder}"] = partial(draw_compared, item)
+        jobs[Path(out) / f"differences-{encoder}"] = partial(draw_against, item)
     without = sum(not (run["folder"] / embeddings.NAME).is_file() for run in runs)
     if without:
         logger.warning("%d of %d runs kept no embeddings", without, len(runs))
@@ -92,8 +111,21 @@ def _draw_probes(group: Group) -> Figure | None:
     return draw_probes(probe_rows(group.runs), group.title)
 
 
-def _draw_uar(groups: Sequence[Group], subset: str) -> Figure | None:
+def draw_compared(item: Comparison) -> Figure | None:
+    """Draw the UAR of all systems of a comparison, by target and over the mean."""
+    chance = 100 / len(item.groups[0].labels)
+    return draw_overview(item.uars, item.rows, chance, item.what)
+
+
+def draw_against(item: Comparison) -> Figure | None:
+    """Draw how far the systems of a comparison are from its reference."""
+    return draw_differences(item.differences, item.rows, item.reference, item.what)
+
+
+def _draw_uar(
+    groups: Sequence[Group], subset: str, found: Sequence[Score]
+) -> Figure | None:
     lacking = incomplete(run for group in groups for run in group.runs)
     title = f"{groups[0].encoder}, {SUBSETS[subset]}{groups[0].kind}"
     title += f", incomplete: {lacking}" if lacking else ""
-    return draw_uar(uar_rows(scores(groups, subset)), title)
+    return draw_uar(uar_rows(found), title)

@@ -15,27 +15,24 @@ from data_prep.outside import read_bytes
 from xser_brain.artefacts import find_file
 from xser_brain.reports.figures.style import (
     COLUMN,
-    DARK,
     PAGE,
-    label,
     language_styles,
     new_figure,
     styled,
 )
+from xser_brain.reports.names import system_name
+from xser_brain.reports.palette import DARK
 
 DASHES = ["-", (0, (4, 1.2)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (8, 2))]
-# Statistic of the log: its label and colour.
+VALID = "valid loss"  # of the emotions
+# What is drawn on one pair of axes: losses of one scale.
 LOSSES = {
-    "train ce": ("emotion", "#0B2A5B"),  # of earlier versions
-    "train emotion": ("emotion", "#0B2A5B"),
-    "train supcon": ("contrastive", "#E69F00"),
-    "train speaker": ("speaker", "#A0285F"),
-    "valid loss": ("emotion, validation", "#8FBCE6"),
+    "emotion": ("train ce", "train emotion", VALID),  # the first of earlier versions
+    "contrastive": ("train supcon",),
+    "speaker": ("train speaker",),
 }
-# Of other objectives; of more than these the first come again, with other dashes.
-COLOURS = ["#3C7A3B", "#6B3FA0", "#7A4B21", "#17807E", "#D3234D", "#4D4D4D"]
 SUM = "train loss"  # of all objectives, weighted
-ENTRIES = 9  # of both legends, side by side on a page
+HEIGHT = 1.1  # inches of a row
 
 Log = dict[int, dict[str, float]]
 Line = tuple[list[int], list[float]]
@@ -84,21 +81,24 @@ def curves(logs: Sequence[Log], name: str) -> tuple[list[Line], Line]:
     return [([*seed], [*seed.values()]) for seed in seeds], (common, mean)
 
 
-def losses(logs: Iterable[Log]) -> dict[str, tuple[str, str]]:
-    """Label and colour of each logged loss: those of ``LOSSES``, then others by name.
+def losses(logs: Iterable[Log]) -> dict[str, list[str]]:
+    """Which logged losses go on one pair of axes: those of ``LOSSES``, others by name.
 
     Example
     -------
     >>> losses([{1: {"train loss": 2.0, "train spread": 1.0, "train supcon": 1.0}}])
-    {'train supcon': ('contrastive', '#E69F00'), 'train spread': ('spread', '#3C7A3B')}
+    {'contrastive': ['train supcon'], 'spread': ['train spread']}
     """
     logged = {name for log in logs for values in log.values() for name in values}
-    others = sorted(
-        name for name in logged - {SUM, *LOSSES} if name.startswith("train ")
-    )
-    return {name: style for name, style in LOSSES.items() if name in logged} | {
-        name: (name.removeprefix("train "), COLOURS[index % len(COLOURS)])
-        for index, name in enumerate(others)
+    known = {
+        title: [name for name in names if name in logged]
+        for title, names in LOSSES.items()
+    }
+    others = logged.difference([SUM], *LOSSES.values())
+    return {title: names for title, names in known.items() if names} | {
+        name.removeprefix("train "): [name]
+        for name in sorted(others)
+        if name.startswith("train ")
     }
 
 
@@ -106,79 +106,89 @@ def losses(logs: Iterable[Log]) -> dict[str, tuple[str, str]]:
 def draw_curves(systems: Mapping[str, Sequence[dict]], title: str) -> Figure | None:
     """Draw losses and validation UAR over steps; None if no run has a log.
 
-    Columns are systems. A thin line is a seed, a thick one their mean as far as all of
-    them have come, and a circle the checkpoint that was chosen.
+    Columns are systems, rows the losses, each on a scale of its own, and UARs. A thin
+    line is a seed, a thick one their mean as far as all of them have come, and a circle
+    the checkpoint that was chosen.
     """
     logs: dict[str, list[tuple[dict, Log]]] = {}
     for name, runs in systems.items():
         for run in runs:
             log = read_train_log(run["folder"] / "train_log.txt")
-            if log:
+            if len(log) > 1:  # a solver's has a single step, and no curve
                 logs.setdefault(name, []).append((run, log))
     if not logs:
         return None
-    languages = language_styles(systems)
+    found = losses(log for pairs in logs.values() for _, log in pairs)
     width = COLUMN if len(logs) == 1 else PAGE
-    figure = new_figure(title, width, 5.0)
-    axes = figure.subplots(3, len(logs), squeeze=False, sharex=True, sharey="row")
-    styles = losses(log for pairs in logs.values() for _, log in pairs)
-    shown, uars = {}, {}
+    rows = len(found) + 2
+    figure = new_figure(title, width, rows * HEIGHT + 0.9)
+    axes = figure.subplots(rows, len(logs), squeeze=False, sharex=True, sharey="row")
+    validated, uars = False, {}
     for column, (name, pairs) in zip(axes.T, logs.items(), strict=True):
-        column[0].set_title(label(name))
+        column[0].set_title(system_name(name))
         seeds = [log for _, log in pairs]
-        for index, (statistic, (text, colour)) in enumerate(styles.items()):
-            dashes = DASHES[index % len(DASHES)]
-            if _draw(column[0], seeds, statistic, colour, dashes):
-                shown[text] = Line2D([], [], color=colour, linestyle=dashes)
-        _draw(column[1], seeds, "valid uar", DARK, "-")
+        *above, mean, each = column
+        for panel, names in zip(above, found.values(), strict=True):
+            drawn = [
+                _draw(panel, seeds, x, DARK, DASHES[x == VALID], pale=x == VALID)
+                for x in names
+            ]
+            validated |= VALID in names and drawn[-1]
+            if not any(drawn):
+                panel.text(
+                    0.5, 0.5, "not used", ha="center", va="center", fontsize=6.5,
+                    transform=panel.transAxes,
+                )  # fmt: skip
+        _draw(mean, seeds, "valid uar", DARK, "-")
         for run, log in pairs:
-            _mark(column[1], run["valid"]["step"], log)
-        for index, (language, (colour, _)) in enumerate(languages.items()):
+            _mark(mean, run["valid"]["step"], log)
+        for index, (language, (colour, _)) in enumerate(
+            language_styles(systems).items()
+        ):
             dashes = DASHES[index % len(DASHES)]
-            if _draw(column[2], seeds, f"valid uar_{language}", colour, dashes):
+            if _draw(each, seeds, f"valid uar_{language}", colour, dashes):
                 uars[language] = Line2D([], [], color=colour, linestyle=dashes)
-        column[2].set_xlabel("step")
-        column[2].xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-    for axis, text in zip(
-        axes[:, 0],
-        (
-            "loss",
-            "validation UAR [%],\nmean of languages",
-            "validation UAR [%],\neach language",
-        ),
-        strict=True,
-    ):
+        each.set_xlabel("step")
+        each.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+    titles = [f"{name}\nloss" for name in found]
+    titles += ["mean valid\nUAR [%]", "valid UAR [%]\nby language"]
+    for axis, text in zip(axes[:, 0], titles, strict=True):
         axis.set_ylabel(text)
-    uars = {name: uars[name] for name in languages if name in uars}
-    uars["chosen"] = Line2D(
-        [], [], color="white", marker="o", markersize=4, markeredgecolor="black"
-    )
-    shown = {n: shown[n] for n, _ in styles.values() if n in shown}
-    lines = -(-(len(shown) + len(uars)) // ENTRIES)
-    for side, text, entries in (
-        ("left", "loss", shown),
-        ("right", "validation UAR", uars),
-    ):
-        figure.legend(
-            [*entries.values()],
-            [*entries],
-            loc=f"outside lower {side}",
-            title=text,
-            ncols=1 if width == COLUMN else -(-len(entries) // lines),
-            columnspacing=1.1,
-            handletextpad=0.5,
-            alignment="left",
-        )
+    figure.align_ylabels(axes[:, 0])
+    kinds = {"training": Line2D([], [], color=DARK)} if validated else {}
+    if validated:
+        kinds["validation"] = Line2D([], [], color=DARK, linestyle=DASHES[1], alpha=0.6)
+    kinds["chosen"] = Line2D(
+        [], [], linestyle="", marker="o", markersize=4, color="white",
+        markeredgecolor="black",
+    )  # fmt: skip
+    for side, entries in (("left", kinds), ("right", uars)):
+        if entries:
+            figure.legend(
+                [*entries.values()],
+                [*entries],
+                loc=f"outside lower {side}",
+                ncols=len(entries) if width == PAGE else 2,
+                columnspacing=1.1,
+                handletextpad=0.5,
+                alignment="left",
+            )
     return figure
 
 
-def _draw(axes: Axes, logs: Sequence[Log], name: str, colour: str, dashes) -> bool:
+def _draw(
+    axes: Axes, logs: Sequence[Log], name: str, colour: str, dashes, pale: bool = False
+) -> bool:
     """Thin lines for seeds and a thick one for their mean; whether there are any."""
     seeds, mean = curves(logs, name)
     for seed in seeds:
-        axes.plot(*seed, color=colour, linewidth=0.5, alpha=0.6, label=f"{name}, seed")
+        axes.plot(
+            *seed, color=colour, linewidth=0.5, alpha=0.5, label=f"{name}, seed",
+        )  # fmt: skip
     if seeds:
-        axes.plot(*mean, color=colour, linestyle=dashes, label=name)
+        axes.plot(
+            *mean, color=colour, linestyle=dashes, label=name, alpha=0.6 if pale else 1
+        )
     return bool(seeds)
 
 

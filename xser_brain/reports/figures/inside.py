@@ -6,14 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from xser_brain.reports.figures.style import (
-    BAR,
-    DARK,
-    REFERENCE,
-    label,
-    panels,
-    styled,
-)
+from xser_brain.reports.figures.style import panels, styled
+from xser_brain.reports.names import system_name
+from xser_brain.reports.palette import BAR, DARK, REFERENCE
 from xser_brain.reports.paper import in_order
 
 THICK = 0.72  # of a bar, of the room for one
@@ -55,7 +50,7 @@ def draw_probes(rows: Sequence[dict], title: str) -> Figure | None:
                 values, heights, linestyle="", marker="o", markersize=2, color=DARK,
                 label=system,
             )  # fmt: skip
-        panel.set_yticks(range(len(systems)), map(label, systems))
+        panel.set_yticks(range(len(systems)), map(system_name, systems))
     axes[0].set(xlim=(0, 102), ylim=(len(systems) - 0.4, -0.6))
     return figure
 
@@ -86,6 +81,6 @@ def draw_layer_weights(
                 linestyle="", color=DARK, linewidth=0.9, capsize=1.5,
             )  # fmt: skip
         panel.axhline(1 / len(layers), color=REFERENCE, linestyle="--", linewidth=0.8)
-        panel.set_title(label(name))
+        panel.set_title(system_name(name))
         panel.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure

@@ -12,12 +12,12 @@ from xser_brain.evaluation import embeddings
 from xser_brain.reports.figures.style import (
     COLUMN,
     PAGE,
-    label,
-    label_styles,
     language_styles,
     new_figure,
     styled,
 )
+from xser_brain.reports.names import system_name
+from xser_brain.reports.palette import label_styles
 from xser_brain.reports.probes import balanced_sample
 
 METHODS = ("tsne", "umap")
@@ -123,7 +123,7 @@ def draw_projection(
         axes.T, shown.items(), strict=True
     ):
         bound = "" if systems[name][0]["zero_shot"] else "\n(trained on the target)"
-        column[0].set_title(label(name) + bound)
+        column[0].set_title(system_name(name) + bound)
         _scatter(column[0], plane, emotion, labels)
         # The target, which has most, below the others.
         _scatter(column[1], plane, language, dict(reversed(languages.items())))

@@ -5,14 +5,9 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from xser_brain.reports.figures.style import (
-    LANGUAGE_STYLES,
-    REFERENCE,
-    label,
-    panels,
-    styled,
-)
-from xser_brain.reports.paper import in_order
+from xser_brain.reports.figures.style import panels, styled
+from xser_brain.reports.names import setting_name, system_name
+from xser_brain.reports.palette import REFERENCE, system_styles
 
 
 @styled
@@ -35,7 +30,7 @@ def draw_points(rows: Sequence[dict], protocol: str, points: str) -> Figure:
     Figure
     """
     settings = [*dict.fromkeys((row["setting"], row["encoder"]) for row in rows)]
-    systems = in_order(dict.fromkeys(row["system"] for row in rows))
+    systems = system_styles(row["system"] for row in rows)
     ticks = sorted(dict.fromkeys(row["point"] for row in rows), key=float)
     units = [*dict.fromkeys(row["unit"] for row in rows if row["low"] is not None)]
     title = protocol + ", synthetic stand-ins" * any(row["standin"] for row in rows)
@@ -44,9 +39,9 @@ def draw_points(rows: Sequence[dict], protocol: str, points: str) -> Figure:
     figure, axes = panels(title, len(settings), 3, 1.7, (text, "UAR [%]"))
     several = len({encoder for _, encoder in settings}) > 1
     for panel, (setting, encoder) in zip(axes, settings, strict=True):
-        panel.set_title(f"{setting}, {encoder}" if several else setting, loc="left")
-        for place, system in enumerate(systems):
-            colour, marker = LANGUAGE_STYLES[place % len(LANGUAGE_STYLES)]
+        title = setting_name(setting) + (f", {encoder}" if several else "")
+        panel.set_title(title, loc="left")
+        for system, (colour, marker) in systems.items():
             own = [
                 row
                 for row in rows
@@ -72,13 +67,11 @@ def draw_points(rows: Sequence[dict], protocol: str, points: str) -> Figure:
                 own[0]["chance"], color=REFERENCE, linestyle=":", linewidth=0.9
             )
         panel.set_xticks(range(len(ticks)), ticks)
-    handles = []
-    for place, system in enumerate(systems):
-        colour, marker = LANGUAGE_STYLES[place % len(LANGUAGE_STYLES)]
-        handles.append(
-            Line2D(
-                [], [], color=colour, marker=marker, markersize=3, label=label(system)
-            )
+    handles = [
+        Line2D(
+            [], [], color=colour, marker=marker, markersize=3, label=system_name(name)
         )
+        for name, (colour, marker) in systems.items()
+    ]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     return figure

@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xser_brain.reports.figures.style import DARK, REFERENCE, label, panels, styled
+from xser_brain.reports.figures.style import panels, styled
+from xser_brain.reports.names import setting_name, system_name
+from xser_brain.reports.palette import DARK, REFERENCE
 from xser_brain.reports.paper import in_order
 from xser_brain.reports.tables import Score
 
@@ -55,13 +57,13 @@ def draw_uar(rows: Sequence[dict], title: str) -> Figure | None:
     figure, axes = panels(title, len(settings), most, height, (text, ""))
     for panel, setting in zip(axes, settings, strict=True):
         own = {row["unit"] for row in rows if row["setting"] == setting}
-        named = f"{setting}, over {' or '.join(own)}" if len(units) > 1 else setting
-        panel.set_title(named, loc="left")
+        over = f", over {' or '.join(own)}" if len(units) > 1 else ""
+        panel.set_title(setting_name(setting) + over, loc="left")
         panel.axvline(chances[setting], color=REFERENCE, linestyle="--", linewidth=0.8)
         for row in rows:
             if row["setting"] == setting:
                 _dot(panel, systems.index(row["system"]), row)
-        panel.set_yticks(range(len(systems)), map(label, systems))
+        panel.set_yticks(range(len(systems)), map(system_name, systems))
         panel.grid(axis="x", color="#DDDDDD", linewidth=0.5)
         panel.set_axisbelow(True)
     lowest = min(row["uar"] if row["low"] is None else row["low"] for row in rows)
@@ -74,7 +76,9 @@ def _chances(chances: Mapping[str, float]) -> str:
     """The level that most settings have, and those of fewer classes by name."""
     usual = min(chances.values())
     others = [
-        f", {name}: {value:.4g} %" for name, value in chances.items() if value != usual
+        f", {setting_name(name)}: {value:.4g} %"
+        for name, value in chances.items()
+        if value != usual
     ]
     return f"{usual:.4g} %{''.join(others)}"
 
@@ -122,6 +126,6 @@ def draw_confusions(systems: Mapping[str, Sequence[dict]], title: str) -> Figure
         panel.set_yticks(range(len(labels)), labels, rotation=up, va="center")
         panel.spines[:].set_visible(False)
         uar = np.mean([score["uar"] for score in scores])
-        panel.set_title(f"{label(name)}\nUAR {uar:.1f} %, n = {scores[0]['n']}")
+        panel.set_title(f"{system_name(name)}\nUAR {uar:.1f} %, n = {scores[0]['n']}")
     figure.colorbar(image, ax=axes, label="share of the true emotion [%]", shrink=0.7)
     return figure

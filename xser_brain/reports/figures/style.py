@@ -1,8 +1,4 @@
-"""How all figures look, and how they are saved.
-
-Colours differ in lightness as well as in hue, so that they can be told apart in grey and
-by the colour-blind, as far as there are few; markers, dashes or labels repeat them.
-"""
+"""How all figures look, and how they are saved; colours are those of the palette."""
 
 import io
 import logging
@@ -15,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from data_prep.manifest import write_atomic
+from xser_brain.reports import palette
 
 # They would list every font of the machine, and every glyph of it, in a log.
 for name in ("matplotlib", "fontTools"):
@@ -46,63 +43,8 @@ styled = matplotlib.rc_context(
     }
 )
 
-# Colour and marker.
-EMOTION_STYLES = {
-    "neutral": ("#7FA6D6", "o"),
-    "happy": ("#FFCC1A", "^"),
-    "angry": ("#D3234D", "s"),
-    "sad": ("#0B2A5B", "D"),
-    "fear": ("#5B2A86", "v"),
-    "disgust": ("#4F9A4A", "P"),
-    "surprise": ("#F29A7A", "X"),
-    "boredom": ("#A9A9A9", "p"),
-    "calm": ("#9ADBC5", "h"),
-}
-# Of labels that are not among these.
-LABEL_STYLES = [
-    ("#C4A000", "<"),
-    ("#17807E", ">"),
-    ("#E3A6D8", "*"),
-    ("#7A4B21", "d"),
-    ("#4D4D4D", "H"),
-    ("#B5D34C", "8"),
-]
-# Of training languages, from light to dark; of more than these the first come again.
-LANGUAGE_STYLES = [
-    ("#F7C948", "o"),
-    ("#4FA3D9", "^"),
-    ("#B8407F", "s"),
-    ("#14532F", "D"),
-    ("#9C755F", "v"),
-]
-TARGET_STYLE = ("#000000", ".")
-BAR, DARK, REFERENCE = "#8DB3D9", "#16324F", "#B3431E"
 
-
-def label_styles(labels: Sequence[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each label; of many unknown ones the first come again.
-
-    Example
-    -------
-    >>> label_styles(["positive", "sad"])
-    {'positive': ('#C4A000', '<'), 'sad': ('#0B2A5B', 'D')}
-    """
-    unknown = [name for name in labels if name not in EMOTION_STYLES]
-    styles = {
-        name: LABEL_STYLES[index % len(LABEL_STYLES)]
-        for index, name in enumerate(unknown)
-    }
-    return {name: EMOTION_STYLES.get(name) or styles[name] for name in labels}
-
-
-def label_colours(labels: Sequence[str]) -> list[str]:
-    """The colours of ``label_styles``."""
-    return [colour for colour, _ in label_styles(labels).values()]
-
-
-def language_styles(
-    systems: Mapping[str, Sequence[dict]],
-) -> dict[str, tuple[str, str]]:
+def language_styles(systems: Mapping[str, Sequence[dict]]) -> dict[str, palette.Style]:
     """Colour and marker of each language of a setting, the target last.
 
     Example
@@ -114,18 +56,8 @@ def language_styles(
     settings = [
         run["setting"]["languages"] for runs in systems.values() for run in runs
     ]
-    target = settings[0]["target"]
-    training = {name for item in settings for name in item["train"]} - {target}
-    styles = {
-        name: LANGUAGE_STYLES[index % len(LANGUAGE_STYLES)]
-        for index, name in enumerate(sorted(training))
-    }
-    return {**styles, target: TARGET_STYLE}
-
-
-def label(system: str) -> str:
-    """A system's name as figures show it: ``without supcon``."""
-    return system.replace("_", " ")
+    training = [name for item in settings for name in item["train"]]
+    return palette.language_styles(training, settings[0]["target"])
 
 
 def new_figure(title: str, width: float, height: float, below: str = "") -> Figure:
