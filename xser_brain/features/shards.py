@@ -143,7 +143,7 @@ class Shard:
         if not arrays or end > self.size or zlib.crc32(body) != checksum:
             raise Damaged("of another index")
         self.index = np.frombuffer(body, RECORD)
-        self.verified = np.zeros(len(self.index), bool)
+        self.verified = bytearray(len(self.index))
         self._require_sound()
 
     def _require_sound(self) -> None:
@@ -159,9 +159,16 @@ class Shard:
         if self.size != _aligned(int((index["start"] + sizes).max(initial=0))):
             raise Damaged("of another size")
 
-    def _require_whole(self) -> None:
-        # To touch what is no longer in the file would end the process. A file that was
-        # removed stays as long as it is mapped.
+    def require_whole(self) -> None:
+        """Refuse a file that was cut: to touch what is gone would end the process.
+
+        One that was removed stays as long as it is mapped.
+
+        Raises
+        ------
+        Damaged
+            If it has another size now.
+        """
         with contextlib.suppress(OSError):
             if self.path.stat().st_size != self.size:
                 raise Damaged("cut")
@@ -181,7 +188,7 @@ class Shard:
         return math.prod(self._shape(number)) * int(self.index["float"][number])
 
     @functools.cached_property
-    def _table(self) -> np.ndarray | None:
+    def table(self) -> np.ndarray | None:
         """All arrays as one, (arrays, ...), if they are of one shape and type."""
         index, first = self.index, self.index[0]
         step = _aligned(self._bytes(0))
@@ -201,6 +208,11 @@ class Shard:
             (step, *np.empty(shape, kind).strides),
         )
 
+    @functools.cached_property
+    def kind(self) -> tuple[str, tuple[int, ...]]:
+        """Type and shape of the first array, and of all if there is a ``table``."""
+        return FLOATS[int(self.index["float"][0])].str, self._shape(0)
+
     def note_use(self) -> None:
         """Set the file's access time, since many disks are mounted without."""
         now = time.time_ns()
@@ -219,12 +231,8 @@ class Shard:
         Damaged
             If it was changed.
         """
-        self._require_whole()
-        return self._read(number, verify)
-
-    def _read(self, number: int, verify: bool = True) -> np.ndarray:
-        if self._table is not None:
-            array = self._table[number]
+        if self.table is not None:
+            array = self.table[number]
         else:
             record = self.index[number]
             shape, kind = self._shape(number), FLOATS[int(record["float"])]
@@ -232,20 +240,5 @@ class Shard:
         if verify and not self.verified[number]:
             if zlib.crc32(array) != int(self.index["crc"][number]):
                 raise Damaged("of another content")
-            self.verified[number] = True
+            self.verified[number] = 1
         return array
-
-    def gather(self, numbers: np.ndarray) -> np.ndarray | None:
-        """Copies of arrays as one, (arrays, ...); None if they are not all alike.
-
-        Raises
-        ------
-        Damaged
-            If one was changed.
-        """
-        self._require_whole()
-        if self._table is None:
-            return None
-        for number in numbers[~self.verified[numbers]].tolist():
-            self._read(number)
-        return self._table[numbers]

@@ -47,6 +47,7 @@ LARGEST = 64 * 10**6  # bytes of arrays that are collected before they are writt
 # Seconds after which they are written though they are few: more each time, so that
 # several processes soon see what the others have done, and shards are few all the same.
 FIRST, LONGEST = 1.0, 60.0
+LOOK = 1.0  # seconds
 MOST_OPEN = 512  # shards that are mapped at a time: each takes a file descriptor
 SHIFT, MASK = 32, 2**32 - 1
 ABANDONED = 3600  # seconds after which a half-written file has no writer any more
@@ -228,13 +229,14 @@ class Store:
         self.root, self.key, self.about = Path(root), key, about
         self.folder = self.root / key
         self.limit = limit * GB
-        self.kept: set[Path] = set()
+        self.kept: set[int] = set()  # numbers of shards
         self.damaged = 0
         self._lock = Lock(self.root / f"{key}.lock")
         self._lock.acquire(SHARED)
         self._shards: list[Path] = []
         self._places: dict[bytes, int] = {}  # number of the shard, and in the shard
-        self._open: dict[Path, Shard] = {}
+        self._open: dict[int, Shard] = {}
+        self._looked = -math.inf
         self._seen = -1  # when the folder had changed last
         self._waiting: dict[bytes, np.ndarray] = {}
         self._bytes, self._since, self._patience = 0, 0.0, FIRST
@@ -256,35 +258,41 @@ class Store:
         self._seen = changed
         # What was written last counts.
         for path in sorted(there.keys() - {*self._shards}, key=there.get):
-            if shard := self._shard(path):
-                self._take_in(path, shard.keys)
+            number = self._take_in(path, ())
+            if shard := self._shard(number):
+                self._place(number, shard.keys)
 
-    def _take_in(self, path: Path, keys: Sequence[bytes]) -> None:
-        first = len(self._shards) << SHIFT
+    def _take_in(self, path: Path, keys: Sequence[bytes]) -> int:
         self._shards.append(path)
+        number = len(self._shards) - 1
+        self._place(number, keys)
+        return number
+
+    def _place(self, number: int, keys: Sequence[bytes]) -> None:
+        first = number << SHIFT
         self._places.update(zip(keys, range(first, first + len(keys)), strict=True))
 
-    def _shard(self, path: Path) -> Shard | None:
+    def _shard(self, number: int) -> Shard | None:
         """Open a shard, or find it open; None if it is gone or damaged."""
-        if path not in self._open:
+        if number not in self._open:
             try:
-                shard = Shard(path)
+                shard = Shard(self._shards[number])
             except Damaged:
-                self._drop(path)
+                self._drop(number)
                 return None
             except OSError:
                 return None
             while len(self._open) >= MOST_OPEN:
                 self._open.pop(next(iter(self._open)))
-            self._open[path] = shard
-        return self._open[path]
+            self._open[number] = shard
+        return self._open[number]
 
-    def _drop(self, path: Path) -> None:
+    def _drop(self, number: int) -> None:
         """Remove a damaged shard: all of it is computed again."""
         self.damaged += 1
-        self._open.pop(path, None)
+        self._open.pop(number, None)
         with contextlib.suppress(OSError):
-            path.unlink()
+            self._shards[number].unlink()
 
     def path(self, name: str) -> Path | None:
         """The shard that an array is in, as far as is known."""
@@ -303,14 +311,15 @@ class Store:
         place = self._places.get(key)
         if place is None:
             return None
-        path = self._shards[place >> SHIFT]
-        self.kept.add(path)
-        if shard := self._shard(path):
-            shard.note_use()
+        number = place >> SHIFT
+        self.kept.add(number)
+        if shard := self._shard(number):
             try:
+                shard.require_whole()
+                shard.note_use()
                 return shard.read(place & MASK, verify)
             except Damaged:
-                self._drop(path)
+                self._drop(number)
         del self._places[key]
         return None
 
@@ -326,28 +335,42 @@ class Store:
         """
         if not len(places) or places.min() < 0:
             return None
-        order = np.argsort(places, kind="stable")
-        numbers, rows = places[order] >> SHIFT, places[order] & MASK
-        starts = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
-        gathered = None
-        for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
-            path = self._shards[numbers[start]]
-            self.kept.add(path)
-            shard = self._shard(path)
-            try:
-                own = shard.gather(rows[start:stop]) if shard else None
-            except Damaged:
-                self._drop(path)
+        numbers, rows = (places >> SHIFT).tolist(), (places & MASK).tolist()
+        self.kept.update(numbers)
+        self._look_after({*numbers})
+        gathered = kind = None
+        # A loop: shards are many, and few of a batch are in the same.
+        for position, (number, row) in enumerate(zip(numbers, rows, strict=True)):
+            shard = self._open.get(number) or self._shard(number)
+            if shard is None or shard.table is None:
                 return None
-            if own is None:
-                return None
-            shard.note_use()
+            if not shard.verified[row]:
+                try:
+                    shard.read(row)
+                except Damaged:
+                    self._drop(number)
+                    return None
             if gathered is None:
-                gathered = np.empty((len(places), *own.shape[1:]), own.dtype)
-            if gathered.shape[1:] != own.shape[1:] or gathered.dtype != own.dtype:
+                kind = shard.kind
+                gathered = np.empty((len(places), *shard.table.shape[1:]), kind[0])
+            elif shard.kind != kind:
                 return None
-            gathered[order[start:stop]] = own
+            gathered[position] = shard.table[row]
         return gathered
+
+    def _look_after(self, numbers: set[int]) -> None:
+        """Every second, see whether open shards are whole, and note the use of some."""
+        now = time.monotonic()
+        if now - self._looked < LOOK:
+            return
+        self._looked = now
+        for number, shard in [*self._open.items()]:
+            try:
+                shard.require_whole()
+            except Damaged:
+                self._drop(number)
+            if number in numbers:
+                shard.note_use()
 
     def write(self, name: str, array: np.ndarray) -> None:
         """Keep an array of floats; UserError if the disk is full or read-only.
@@ -375,8 +398,7 @@ class Store:
             shards.write(path, waiting)
         except UserError as error:
             raise self._refusal(error.__cause__.strerror) from error
-        self.kept.add(path)
-        self._take_in(path, [*waiting])
+        self.kept.add(self._take_in(path, [*waiting]))
 
     def _refusal(self, reason: str) -> UserError:
         return UserError(
@@ -402,6 +424,7 @@ class Store:
             )
 
     def _evict(self, found: list[Group], excess: float) -> None:
+        kept = {self._shards[number] for number in self.kept}
         with contextlib.ExitStack() as stack:
             candidates = []
             for group in found:
@@ -413,7 +436,7 @@ class Store:
                     candidates += [
                         entry
                         for entry in group.entries
-                        if not (own and entry.path in self.kept)
+                        if not (own and entry.path in kept)
                     ]
                 if own:
                     lock.acquire(SHARED)
