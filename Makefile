@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 UV := .venv-uv/bin/uv
 DEMO := train.py hparams/iemocap_to_emodb.yaml --demo=True
 
-.PHONY: demo test coverage lowest lowest-demo newest constraints lint audit clean
+.PHONY: demo test starter coverage docs lowest lowest-demo newest constraints lint audit clean
 
 demo: $(VENV)/.demo
 	cd recipes/en_de && ../../$(BIN)/python $(DEMO)
@@ -20,6 +20,21 @@ test: lint
 # Counting lines costs half as much again, and refuses nothing.
 coverage: $(VENV)/.dev
 	$(BIN)/python -m pytest --cov --cov-report=term -m "not slow"
+
+# The site, into build/docs; a link that leads nowhere is an error.
+docs: $(VENV)/.dev
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs . build/docs
+
+# The model that comes with the package, and what is to be expected of it, from the corpora
+# (CORPORA=DIR); OPTIONS as --encoder_source=DIR go to every run.
+STARTER := --data_root=$(CORPORA) --results=results/starter --allow_incomplete=True --splits=speaker $(OPTIONS)
+STARTER_RUN := results/starter/ravdess_to_ased/robust_everything/whisper/1
+starter: $(VENV)/.dev
+	cd recipes && ../$(BIN)/xser grid leave_one_out/robust.yaml --systems robust $(STARTER)
+	cd recipes && ../$(BIN)/xser train leave_one_out/hparams/leave_one_out.yaml $(STARTER) \
+		--corpora=[ravdess,emodb,urdu,nemo,ased] --target=ased --encoder=whisper \
+		--system=robust_everything
+	cd recipes && ../$(BIN)/python -m xser_brain.starter $(STARTER_RUN) results/starter
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -74,4 +89,4 @@ $(UV): constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-uv .venv-lowest .venv-newest .venv-audit
+	rm -rf $(VENV) .venv-uv .venv-lowest .venv-newest .venv-audit build/docs

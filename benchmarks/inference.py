@@ -82,6 +82,11 @@ def main() -> None:
     """Measure and print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="an exported model's folder")
+    parser.add_argument(
+        "--beside",
+        metavar="MODEL",
+        help="another model, timed in turn on the same files; then no memory is measured",
+    )
     parser.add_argument("--data_root", required=True, help="a folder of audio files")
     parser.add_argument("--files", type=int, help="only so many, evenly taken")
     parser.add_argument("--device", default="cpu")
@@ -111,7 +116,11 @@ def main() -> None:
         for result in classifier.classify(paths):
             assert not result.error, result
 
-    times = interleaved({"bare": bare, "classify": classify}, args.repeats, warmup=0)
+    cases = {"bare": bare, "classify": classify}
+    if args.beside:
+        other = Classifier.from_pretrained(args.beside, args.device)
+        cases["beside"] = lambda: list(other.classify(paths))
+    times = interleaved(cases, args.repeats, warmup=int(bool(args.beside)))
     median = {name: sorted(values)[len(values) // 2] for name, values in times.items()}
     print(
         f"{len(paths)} files, {seconds:.0f} s of speech, {args.device}, "
@@ -128,6 +137,8 @@ def main() -> None:
         for name in times
     ]
     print(markdown(table))
+    if args.beside:
+        return
     with tempfile.TemporaryDirectory() as folder:
         long = Path(folder) / "long.wav"
         write_hour(long, paths, args.long)

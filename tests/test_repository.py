@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import ruamel.yaml
 
-from data_prep import corpus
+from data_prep import __version__, corpus
 from tests.fuzz import readers
+from xser_brain.models.card import BIBTEX, PAPER
 from xser_brain.protocol import PAPER_SETTINGS
 from xser_brain.training.hparams import load, resolve
 from xser_brain.training.spec import settle
@@ -100,3 +101,30 @@ def test_every_attack_in_the_document_is_a_test():
         code = (ROOT / "tests" / path).read_text(encoding="utf-8")
         for test in re.findall(r"\w+", tests):
             assert f"\ndef {test}(" in code, f"{path}: {test}"
+
+
+# --- Citing
+
+
+def test_all_that_cites_the_paper_cites_the_same():
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    citation = ruamel.yaml.YAML(typ="safe").load(text)
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    (paper,) = citation["references"]
+    names = [author["family-names"] for author in paper["authors"]]
+    values = dict(re.findall(r"^  (\w+) += \{(.*)\},$", BIBTEX, re.MULTILINE))
+    assert values["title"] == paper["title"]
+    assert values["author"] == " and ".join(names)
+    assert values["year"] == str(paper["year"])
+    assert paper["url"] == PAPER
+    assert PAPER.endswith(values["eprint"])
+    assert f'"Paper": "{PAPER}"' in (ROOT / "setup.py").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "[CITATION.cff](CITATION.cff)" in readme
+    assert paper["title"] in " ".join(readme.split())
+
+
+def test_the_changelog_knows_this_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "\n## Unreleased\n" in text
+    assert re.search(rf"^## {re.escape(__version__)} - \d{{4}}-\d\d-\d\d$", text, re.M)

@@ -71,7 +71,7 @@ BEGUN = {
 }
 SEEN = {"corpora": [str], "languages": [str]}
 STAGES = ("training", "sampling", "normalisation", "model_selection", "evaluation")
-TRAINS_ON = ("source", "all", "target")
+TRAINS_ON = ("source", "all", "target", "everything")
 
 
 class Record(dict):

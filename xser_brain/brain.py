@@ -24,7 +24,8 @@ from data_prep.manifest import write_atomic
 from data_prep.progress import bar
 from xser_brain import parallel
 from xser_brain.data.batches import Batch
-from xser_brain.encoders.pieces import InPieces, normalises_over_batch
+from xser_brain.encoders.pieces import InPieces, WithFrames, normalises_over_batch
+from xser_brain.encoders.pooling import lengthened
 from xser_brain.finite import all_finite, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
 from xser_brain.training import console, stopping
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 SCORE = "score"  # of a checkpoint, by the run's selection
 MEND = "nothing of it was kept; lower --learning_rate, or look at these recordings"
-WRAPPERS = (DataParallel, DistributedDataParallel, InPieces)
+WRAPPERS = (DataParallel, DistributedDataParallel, InPieces, WithFrames)
 
 
 def unwrapped(module):
@@ -43,6 +44,11 @@ def unwrapped(module):
     while isinstance(module, WRAPPERS):
         module = module.module
     return module
+
+
+def _three(made: torch.Tensor | tuple) -> tuple:
+    """Vectors, frames and counts of an encoder that may give vectors alone."""
+    return made if isinstance(made, tuple) else (made, None, None)
 
 
 def _forget_after(log: Path, step: int) -> None:
@@ -257,9 +263,9 @@ class XSERBrain(sb.Brain):
         Heard
         """
         batch = batch.to(self.device)
-        pooled = batch.features
+        pooled, frames, counts = batch.features, None, None
         if pooled is None:
-            pooled = self._encoded(batch, stage)
+            pooled, frames, counts = self._encoded(batch, stage)
         embeddings, targets = self.modules.head(pooled), None
         transform = self.hparams.embedding_transform
         if stage == sb.Stage.TRAIN and transform is not None:
@@ -274,16 +280,24 @@ class XSERBrain(sb.Brain):
             batch.speakers,
             batch.corpora,
             batch.genders,
+            frames=frames,
+            frame_counts=counts,
+            units=batch.units,
             targets=targets,
         )
 
-    def _encoded(self, batch: Batch, stage) -> torch.Tensor:
-        """What the encoder makes of a batch, in training of all processes' shares of it."""
+    def _encoded(
+        self, batch: Batch, stage
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        """What the encoder makes of a batch, in training of all processes' shares of it.
+
+        Vectors, and in training frames and their counts if an objective needs them.
+        """
         inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
         if stage != sb.Stage.TRAIN:
-            return unwrapped(self.modules.encoder)(inputs, batch.lengths)
+            return unwrapped(self.modules.encoder)(inputs, batch.lengths), None, None
         if parallel.processes() == 1:
-            return self.modules.encoder(inputs, batch.lengths)
+            return _three(self.modules.encoder(inputs, batch.lengths))
         # Each process reads all of the batch, so that it draws what one alone would draw.
         share = parallel.shares(len(inputs), parallel.processes())[parallel.rank()]
         # What is drawn here differs between processes; what is drawn later must not.
@@ -292,7 +306,13 @@ class XSERBrain(sb.Brain):
         with torch.random.fork_rng(gpus):
             torch.manual_seed(torch.initial_seed() + drawn)
             own = self.modules.encoder(inputs[share], batch.lengths[share])
-        return parallel.gather(own, len(batch.ids))
+        vectors, frames, counts = _three(own)
+        total = len(batch.ids)
+        if frames is not None:
+            longest = parallel.agreed(frames.shape[1])
+            frames = parallel.gather(lengthened(frames, longest), total)
+            counts = parallel.gather(counts, total)
+        return parallel.gather(vectors, total), frames, counts
 
     def compute_objectives(self, heard: Heard, batch: Batch, stage):
         """The weighted sum of all objectives; outside training only the cross-entropy.

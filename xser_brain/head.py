@@ -117,6 +117,50 @@ class StackedHead(nn.Module):
         return {"projection": 0, "norm": False, "vectors": self.vectors}
 
 
+class JoinedHead(nn.Module):
+    """The embeddings of several heads side by side: those of an ensemble.
+
+    Arguments
+    ---------
+    heads : sequence of torch.nn.Module
+        Of the same encoder.
+    takes : sequence of (int, int)
+        The first of the encoder's vectors that each takes, and how many: not all heads
+        need all ways of pooling.
+
+    Example
+    -------
+    >>> heads = [EmbeddingHead(3, 8, 4), StackedHead([0, 2], 8)]
+    >>> JoinedHead(heads, [(0, 3), (3, 3)])(torch.rand(2, 6, 8)).shape
+    torch.Size([2, 20])
+    """
+
+    def __init__(self, heads: Sequence[nn.Module], takes: Sequence[tuple[int, int]]):
+        super().__init__()
+        self.heads = nn.ModuleList(heads)
+        self.takes = [tuple(take) for take in takes]
+        self.width = sum(head.width for head in heads)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """Embed utterances: (batch, vectors, width) of an encoder to (batch, width)."""
+        parts = zip(self.heads, self.takes, strict=True)
+        embeddings = [head(pooled[:, at : at + count]) for head, (at, count) in parts]
+        return torch.cat(embeddings, dim=-1)
+
+    def weights(self) -> None:
+        """Each head has its own."""
+        return None
+
+    def describe(self) -> dict:
+        """What ``config.json`` of an exported model says of it."""
+        parts = zip(self.heads, self.takes, strict=True)
+        return {
+            "projection": 0,
+            "norm": False,
+            "members": [{**head.describe(), "takes": take} for head, take in parts],
+        }
+
+
 def build_head(description: dict, vectors: int, width: int) -> nn.Module:
     """Build a head again, without what was trained.
 
@@ -136,6 +180,14 @@ def build_head(description: dict, vectors: int, width: int) -> nn.Module:
     >>> type(build_head({"projection": 0, "vectors": [1]}, 2, 8)).__name__
     'StackedHead'
     """
+    if description.get("members") is not None:
+        members = description["members"]
+        takes = [member["takes"] for member in members]
+        heads = [
+            build_head(member, count, width)
+            for member, (_, count) in zip(members, takes, strict=True)
+        ]
+        return JoinedHead(heads, takes)
     if description.get("vectors") is not None:
         return StackedHead(description["vectors"], width)
     # Earlier versions had no head without a norm.

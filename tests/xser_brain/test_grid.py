@@ -23,6 +23,8 @@ GRIDS = (
     "paper.yaml",
     "tuning.yaml",
     "cameo.yaml",
+    "leave_one_out/ablation.yaml",
+    "leave_one_out/adapted.yaml",
     "leave_one_out/grid.yaml",
     "leave_one_out/robust.yaml",
 )
@@ -113,7 +115,9 @@ def test_mistakes_in_a_grid(write, text, message):
 
 def test_an_unknown_corpus(write, standins, tmp_path, capsys):
     recipe = ROOT / "recipes/leave_one_out/hparams/leave_one_out.yaml"
-    path = write(f"leave_one_out: {{recipe: {recipe}, corpora: [emodb, urud]}}")
+    path = write(
+        f"leave_one_out: {{recipe: {recipe}, corpora: [emodb, urud]}}\nencoders: [ecapa]"
+    )
     call = ["grid", str(path), "--dry_run", *options(standins, tmp_path / "r")]
     assert main([x for x in call if "non_target" not in x]) == 2
     assert "did you mean urdu" in capsys.readouterr().err

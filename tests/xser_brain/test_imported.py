@@ -133,7 +133,7 @@ def test_a_grid_over_it_and_its_tables(cameo, tmp_path, capsys):
     path, results = tmp_path / "grid.yaml", tmp_path / "results"
     path.write_text(
         f"leave_one_out:\n  recipe: {RECIPE}\n  corpora: [{', '.join(NAMES)}]\n"
-        "  targets: [cameo_ravdess]\nsystems: [baseline2]\n"
+        "  targets: [cameo_ravdess]\nsystems: [baseline2]\nencoders: [ecapa]\n"
     )
     options = [x for x in where(cameo, results) if x != "--noprogressbar"]
     call = [sys.executable, "-m", "xser_brain", "grid", path, "--jobs=1", *options]
@@ -148,6 +148,9 @@ def test_a_grid_over_it_and_its_tables(cameo, tmp_path, capsys):
         r for r in manifest.read(cameo / "manifests/cameo_ravdess.csv") if r.emotion
     ]
     assert record["target_all"]["n"] == len(whole)
+    card = (run.parent / "model/README.md").read_text()
+    licence = "Creative Commons Attribution 4.0 International"
+    assert f"| cameo_mesd | | {licence} |" in card
     assert main(["tables", str(results)]) == 0
     assert "cameo_subesco → cameo_ravdess" in capsys.readouterr().out.replace(
         "_to_", " → "
@@ -160,7 +163,7 @@ def test_a_grid_over_it_and_its_tables(cameo, tmp_path, capsys):
 def refused(complaint, cameo, tmp_path, target="cameo_pavoque", **changes) -> str:
     parts = {"corpora": "[cameo_subesco,cameo_mesd,cameo_pavoque]", "target": target}
     options = where(cameo, tmp_path / "results", **{**parts, **changes})
-    line = complaint([str(RECIPE), *options])
+    line = complaint([str(RECIPE), "--encoder=ecapa", "--system=proposed", *options])
     assert not list((tmp_path / "results").glob("*/*/*/1/run.json"))
     return line
 

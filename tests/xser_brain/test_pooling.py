@@ -1,4 +1,4 @@
-"""Pooling over loud frames: against a loop, and the same alone, in a batch, cached."""
+"""Pooling by loudness: against a loop, and the same alone, in a batch, cached."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_levels_are_means_of_power():
 
 
 def test_against_a_loop(source):
-    encoder = PretrainedEncoder(str(source), pooling="both").eval()
+    encoder = PretrainedEncoder(str(source), pooling="all").eval()
     samples = utterance(1.3, 0)
     with torch.no_grad():
         frames, counts = encoder.frames(samples[None], torch.tensor([len(samples)]))
@@ -44,13 +44,18 @@ def test_against_a_loop(source):
     ]
     kept = [i for i, p in enumerate(power) if p >= max(power) * 10 ** (-LOUD / 10)]
     assert 0 < len(kept) < int(counts), "nothing to tell loud from quiet by"
-    torch.testing.assert_close(found[: encoder.layers], frames[0].mean(1))
-    torch.testing.assert_close(found[encoder.layers :], frames[0][:, kept].mean(1))
+    mean, loud, energy = found.split(encoder.layers)
+    torch.testing.assert_close(mean, frames[0].mean(1))
+    torch.testing.assert_close(loud, frames[0][:, kept].mean(1))
+    weights = torch.tensor(power) ** 0.25
+    expected = sum(w * frames[0][:, i] for i, w in enumerate(weights)) / weights.sum()
+    torch.testing.assert_close(energy, expected.float(), atol=1e-5, rtol=1e-4)
     assert found.shape == (encoder.vectors, encoder.width)
 
 
-def test_it_is_the_same_alone_and_in_a_batch(source):
-    encoder = PretrainedEncoder(str(source), pooling="loud", group_padding=1.0).eval()
+@pytest.mark.parametrize("pooling", ["loud", "energy"])
+def test_it_is_the_same_alone_and_in_a_batch(source, pooling):
+    encoder = PretrainedEncoder(str(source), pooling=pooling, group_padding=1.0).eval()
     parts = [utterance(seconds, seed) for seed, seconds in enumerate((0.4, 1.1, 0.7))]
     padded = torch.nn.utils.rnn.pad_sequence(parts, batch_first=True)
     with torch.no_grad():
@@ -60,9 +65,10 @@ def test_it_is_the_same_alone_and_in_a_batch(source):
             assert (alone - vectors).norm() < 1e-4 * alone.norm()
 
 
-def test_a_prefix_carries_the_levels(small_encoder):
+@pytest.mark.parametrize("pooling", ["loud", "energy"])
+def test_a_prefix_carries_the_levels(small_encoder, pooling):
     encoder = PretrainedEncoder(
-        str(small_encoder("wav2vec2")), "lora", pooling="loud", adapted_layers=[2]
+        str(small_encoder("wav2vec2")), "lora", pooling=pooling, adapted_layers=[2]
     ).eval()
     samples = utterance(0.9, 3)
     prefix = encoder.prefix(samples)
@@ -74,20 +80,24 @@ def test_a_prefix_carries_the_levels(small_encoder):
 
 
 def test_silence_is_pooled_whole(small_encoder):
-    encoder = PretrainedEncoder(str(small_encoder("wav2vec2")), pooling="both").eval()
+    encoder = PretrainedEncoder(str(small_encoder("wav2vec2")), pooling="all").eval()
     with torch.no_grad():
         found = encoder(torch.zeros(1, 8000), torch.tensor([8000]))[0]
-    torch.testing.assert_close(found[: encoder.layers], found[encoder.layers :])
+    mean, loud, energy = found.split(encoder.layers)
+    torch.testing.assert_close(mean, loud)
+    torch.testing.assert_close(mean, energy)
 
 
 def test_an_unknown_pooling(small_encoder):
-    with pytest.raises(UserError, match="unknown pooling 'max': use mean, loud, both"):
+    with pytest.raises(
+        UserError, match="unknown pooling 'max': use mean, loud, energy, both, all"
+    ):
         PretrainedEncoder(str(small_encoder("wav2vec2")), pooling="max")
 
 
 def test_what_is_described_is_built_again(small_encoder):
     source = small_encoder("wav2vec2")
-    for pooling in ("mean", "loud"):
+    for pooling in ("mean", "loud", "energy"):
         encoder = PretrainedEncoder(str(source), pooling=pooling)
         description = encoder.describe()
         assert ("pooling" in description["options"]) == (pooling != "mean")

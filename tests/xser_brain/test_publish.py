@@ -569,6 +569,8 @@ def test_the_hub_reads_the_figures_from_the_card(finished, record, xser, hub):
     xser("publish", finished, "--repo=me/run", "--licence=cc-by-nc-sa-4.0")
     text = hub.files("me/run")["README.md"].decode()
     run, data = record(finished), ModelCard(text).data
+    sources = ["esd", "ravdess", "urdu"]
+    assert run["licences"] == {n: corpus.get(n).licence for n in [*sources, "emodb"]}
     assert data.license == "cc-by-nc-sa-4.0"
     assert data.language == ["en", "ur", "zh"]
     assert data.library_name == "speechbrain"
@@ -579,7 +581,7 @@ def test_the_hub_reads_the_figures_from_the_card(finished, record, xser, hub):
     for part, key in (("test", "target_test"), ("all", "target_all")):
         for kind, figure in (("recall", "uar"), ("f1", "macro_f1")):
             result = found.pop((part, kind))
-            assert result.metric_value == run[key][figure]
+            assert result.metric_value == round(run[key][figure], 1)
             assert result.task_type == "audio-classification"
             assert result.task_name == "speech emotion recognition"
             assert result.dataset_type == "emodb"
@@ -592,7 +594,7 @@ def test_the_hub_reads_the_figures_from_the_card(finished, record, xser, hub):
     assert "MODEL" not in text
     note = text.partition("## Licence")[2]
     assert "The weights: cc-by-nc-sa-4.0." in note
-    restricted = {corpus.get(n).title for n in ("esd", "ravdess", "urdu")}
+    restricted = {corpus.get(n).title for n in sources}
     for title in restricted:  # research only, CC BY-NC-SA 4.0, research only
         assert title in note
 

@@ -96,6 +96,8 @@ def test_list(capsys):
     grids = out.split("grids: ")[1].splitlines()[0].split(", ")
     assert grids == [
         "cameo.yaml",
+        "leave_one_out/ablation.yaml",
+        "leave_one_out/adapted.yaml",
         "leave_one_out/grid.yaml",
         "leave_one_out/robust.yaml",
         "paper.yaml",

@@ -74,6 +74,21 @@ def test_what_knows_the_emotion_is_chosen(vectors, solver):
 
 
 @pytest.mark.parametrize("solver", [Ridge, Logistic])
+def test_weights_are_candidates(vectors, solver):
+    """Which is chosen comes out as if it alone had been asked for."""
+    options = {"layers": [[0, 1]], "poolings": ["mean"], "strengths": [0.3]}
+    both = solver(balanced=[True, False], **options).solve(vectors)
+    scores = [one["mean"] for one in both.choice["candidates"]]
+    alone = [
+        solver(balanced=[value], **options).solve(vectors) for value in (True, False)
+    ]
+    assert len(set(scores)) == 2 or np.allclose(*scores)
+    chosen = alone[int(np.argmax(scores))]
+    np.testing.assert_allclose(both.weights, chosen.weights)
+    assert not np.allclose(alone[0].weights, alone[1].weights)
+
+
+@pytest.mark.parametrize("solver", [Ridge, Logistic])
 def test_a_language_is_judged_by_those_who_never_heard_it(vectors, solver, monkeypatch):
     """The score of a candidate is that of a fit to the other languages alone."""
     options = {"poolings": ["mean"], "strengths": [0.5]}
@@ -103,7 +118,7 @@ def test_an_ensemble_takes_the_best_on_languages_left_out(vectors):
     choice = Ensemble(members(), size=3).solve(vectors).choice
     assert len(choice["candidates"]) == 12
     ranked = sorted(choice["candidates"], key=lambda one: -one["mean"])
-    names = ("solver", "layers", "pooling", "strength")
+    names = ("solver", "layers", "pooling", "strength", "balanced")
     expected = [{name: one[name] for name in names} for one in ranked[:3]]
     assert choice["chosen"] == expected
     alone = members()[1].solve(vectors).choice["candidates"]
@@ -168,11 +183,12 @@ def test_a_class_that_a_language_lacks(vectors):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"poolings": ["max"]}, "name some of mean, loud, both"),
+        ({"poolings": ["max"]}, "name some of mean, loud, energy, both, all"),
         ({"layers": []}, "at least one of layers"),
         ({"layers": ["upper"]}, "numbers from 0 to 1, all, middle, last"),
         ({"layers": [[7]]}, "numbers from 0 to 1"),
         ({"strengths": [-1]}, "strengths is -1"),
+        ({"balanced": []}, "of balanced"),
     ],
 )
 def test_mistakes_are_named(vectors, options, message):
@@ -199,7 +215,7 @@ def test_run_json_holds_the_choice(robust, record):
     assert found["zero_shot"]
     assert found["steps"] == 1
     choice = found["choice"]
-    assert choice["chosen"]["pooling"] in ("mean", "loud", "both")
+    assert choice["chosen"]["pooling"] in ("mean", "loud", "energy")
     assert {name for c in choice["candidates"] for name in c["uar"]} == {
         "en",
         "ur",

@@ -295,7 +295,7 @@ BEGIN = "trains_on: all\nobjectives:\n  emotion: !ref <objectives[emotion]>\n"
     ("text", "parts"),
     [
         (BEGIN + "samplr: random\n", ["system m: unknown key 'samplr'", "sampler"]),
-        (BEGIN.split("\n", 1)[1], ["system m: no trains_on", "source, all or target"]),
+        (BEGIN.split("\n", 1)[1], ["system m: no trains_on", "all, target or everything"]),
         (BEGIN.replace("all", "both"), ["trains_on is 'both'", "source, all, target"]),
         ("trains_on: all\n", ["system m has no objectives"]),
         ("trains_on: all\nobjectives: {}\n", ["system m has no objectives"]),

@@ -13,6 +13,7 @@ from data_prep.outside import printable
 from xser_brain.cli import (
     arguments,
     embed,
+    ensemble,
     evaluate,
     export,
     fewshot,
@@ -30,6 +31,7 @@ COMMANDS = {
     "recipes": recipes,
     "predict": predict,
     "embed": embed,
+    "ensemble": ensemble,
     "evaluate": evaluate,
     "export": export,
     "publish": publish,
@@ -118,7 +120,7 @@ def _tables(args: argparse.Namespace, rest: list[str]) -> int:
     from xser_brain.reports import tables
 
     _refuse(rest, "tables")
-    report = tables.gather(args.results, args.purpose)
+    report = tables.gather(args.results, args.purpose, args.reference)
     if args.update:
         tables.update_document(args.update, tables.as_markdown(report))
         print(f"tables written into {args.update}")
@@ -293,6 +295,11 @@ def parser() -> argparse.ArgumentParser:
         choices=("result", "tuning"),
         default="result",
         help="tuning: the runs that hyperparameters were chosen by; never both",
+    )
+    sub.add_argument(
+        "--reference",
+        metavar="SYSTEM",
+        help="tell, too, what each other system gains on this one, over all settings",
     )
     sub.set_defaults(function=_tables)
     text = "Draw finished runs: projections, confusions, curves, probes, layers."

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 from data_prep.errors import UserError
 from data_prep.outside import Printable
 from xser_brain.cli.lists import read_list
+from xser_brain.starter import NAME as STARTER
 
 if TYPE_CHECKING:
     from xser_brain.inference import Classifier
 
 
-def add_model_and_device(parser: argparse.ArgumentParser) -> None:
-    """A model, and where it runs."""
-    add_model(parser)
+def add_model_and_device(
+    parser: argparse.ArgumentParser, default: str | None = None
+) -> None:
+    """A model, and where it runs; one by default, if that makes sense."""
+    add_model(parser, default)
     parser.add_argument(
         "--revision",
         metavar="COMMIT",
@@ -30,10 +33,14 @@ def add_model_and_device(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
+def add_model(parser: argparse.ArgumentParser, default: str | None = None) -> None:
     """A model."""
+    optional = {"nargs": "?", "default": default} if default else {}
     parser.add_argument(
-        "model", help="a run's folder, its model/, or a name on the hub (NAME@COMMIT)"
+        "model",
+        **optional,
+        help="a run's folder, its model/, a name on the hub (NAME@COMMIT), or "
+        f"{STARTER}: the model that comes with xser, whose encoder the hub has",
     )
     add_import(parser)
 

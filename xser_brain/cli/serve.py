@@ -3,6 +3,7 @@
 import argparse
 
 from xser_brain.cli.arguments import add_model_and_device, add_threshold, load
+from xser_brain.starter import NAME as STARTER
 
 TEXT = "Open a page to try a trained model on one's own speech."
 
@@ -11,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare ``xser serve``."""
     from xser_brain.serve.limits import Limits
 
-    add_model_and_device(parser)
+    add_model_and_device(parser, STARTER)
     parser.add_argument(
         "--host",
         default="127.0.0.1",

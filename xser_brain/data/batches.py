@@ -37,6 +37,8 @@ class Batch:
     prefixes : (batch, frames, width) torch.Tensor, optional
         What the frozen part of an encoder makes of them, padded with zeros, instead
         of waveforms.
+    units : (batch, units) torch.Tensor, optional
+        What is said, padded with -1.
     """
 
     ids: list[str]
@@ -49,6 +51,7 @@ class Batch:
     lengths: torch.Tensor | None = None
     features: torch.Tensor | None = None
     prefixes: torch.Tensor | None = None
+    units: torch.Tensor | None = None
 
     def to(self, device: str | torch.device) -> "Batch":
         """The same batch on another device."""
@@ -143,6 +146,8 @@ class Utterances(Dataset):
         Whether ``read`` gives prefixes, for ``PretrainedEncoder.forward``.
     change : callable, optional
         ``(samples,) tensor -> (samples,) tensor``, applied to waveforms before the crop.
+    units : callable, optional
+        ``Row -> list of int``, what is said; none where that is not known.
     read_all : callable, optional
         ``list of Row`` to what ``read`` gives of each, where that is faster.
     """
@@ -155,6 +160,7 @@ class Utterances(Dataset):
         crop: float = 0.0,
         prefixes: bool = False,
         change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        units: Callable[[Row], list[int]] | None = None,
         read_all: Callable[[list[Row]], list[torch.Tensor]] | None = None,
     ):
         self.read_all = read_all
@@ -163,6 +169,9 @@ class Utterances(Dataset):
         self.read = read
         self.prefixes = prefixes
         self.crop = round(crop * audio.SAMPLE_RATE)
+        self.units = units and [
+            torch.tensor(units(row), dtype=torch.long) for row in self.rows
+        ]
         self.indices = {
             name: _indices([getattr(row, attribute) for row in rows], classes)
             for name, attribute, classes in (
@@ -204,6 +213,10 @@ class Utterances(Dataset):
             [self.rows[index].ID for index in indices],
             **{name: values[indices] for name, values in self.indices.items()},
         )
+        if self.units:
+            said = [self.units[index] for index in indices]
+            said = pad_sequence(said, batch_first=True, padding_value=UNKNOWN)
+            batch = replace(batch, units=said)
         if items[0].ndim == 2 and not self.prefixes:
             return replace(batch, features=torch.stack(items))
         if not self.prefixes:

@@ -33,7 +33,8 @@ class Encoder(nn.Module):
         Frames per second (Hz).
     pooling : str
         How ``forward`` makes one vector of a layer's frames: ``mean`` of all, ``loud``
-        (the mean of those within 30 dB of the loudest), or ``both``, one after the other.
+        (of those within 30 dB of the loudest), ``energy`` (weighted by the fourth root of
+        their power), ``both`` of the first two, or ``all``, one after the other.
     frozen : bool
         Whether nothing in it trains, so that its output may be cached.
     prefix_layers : int, optional
@@ -125,6 +126,11 @@ class Encoder(nn.Module):
         return POOLINGS[self.pooling]
 
     @property
+    def by_level(self) -> bool:
+        """Whether a pooling asks how loud a frame is."""
+        return self.poolings != ("mean",)
+
+    @property
     def vectors(self) -> int:
         """How many ``forward`` gives for an utterance: one per pooling and layer."""
         return self.layers * len(self.poolings)
@@ -137,6 +143,41 @@ class Encoder(nn.Module):
     def forward(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """One vector per layer, the mean over frames: (batch, vectors, width)."""
         return masked_mean(*self.frames(waveforms, lengths))
+
+    def with_frames(
+        self, waveforms: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What ``forward`` gives, and the frames of the last layer beside it.
+
+        To be overridden together with ``forward``.
+
+        Arguments
+        ---------
+        waveforms, lengths
+            See ``forward``.
+
+        Returns
+        -------
+        (batch, vectors, width) torch.Tensor
+        (batch, frames, frame_width) torch.Tensor
+        (batch,) torch.Tensor
+            Frames of each utterance.
+        """
+        frames, counts = self.frames(waveforms, lengths)
+        return masked_mean(frames, counts), frames[:, -1], counts
+
+    @property
+    def frame_width(self) -> int:
+        """Of the frames that ``with_frames`` gives."""
+        return self.width
+
+    @property
+    def gives_frames(self) -> bool:
+        """Whether ``with_frames`` gives the vectors of ``forward``."""
+        classes = type(self).__mro__
+        frames = next(kind for kind in classes if "with_frames" in vars(kind))
+        forward = next(kind for kind in classes if "forward" in vars(kind))
+        return issubclass(frames, forward)
 
     def describe(self) -> dict:
         """Describe the encoder so that ``from_description`` can build it again.

@@ -63,6 +63,7 @@ class ECAPAEncoder(Encoder, family="ecapa"):
     ):
         super().__init__()
         self.width = width
+        self._frame_width = 3 * channels
         # It holds no weights; on the meta device, torch would import its compiler for it.
         with torch.device("cpu"):
             self.features = Fbank(
@@ -113,11 +114,22 @@ class ECAPAEncoder(Encoder, family="ecapa"):
 
     def forward(self, waveforms, lengths):
         """See ``Encoder.forward``: pooled by attentive statistics."""
-        sequence, counts = self.frames(waveforms, lengths)
-        sequence = sequence[:, 0].transpose(1, 2)
+        return self.with_frames(waveforms, lengths)[0]
+
+    def with_frames(self, waveforms, lengths):
+        """See ``Encoder.with_frames``."""
+        frames, counts = self.frames(waveforms, lengths)
+        frames = frames[:, 0]
+        sequence = frames.transpose(1, 2)
         relative = self._relative(counts, sequence.shape[-1])
         pooled = self.network.asp(sequence, lengths=relative)
-        return self.network.fc(self.network.asp_bn(pooled)).transpose(1, 2)
+        vectors = self.network.fc(self.network.asp_bn(pooled)).transpose(1, 2)
+        return vectors, frames, counts
+
+    @property
+    def frame_width(self):
+        """See ``Encoder.frame_width``: channels of the aggregation layer."""
+        return self._frame_width
 
     def describe(self):
         """See ``Encoder.describe``; dropout has no effect on a trained encoder."""

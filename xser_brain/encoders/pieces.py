@@ -5,6 +5,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from xser_brain.encoders.pooling import joined
+
 
 class InPieces(nn.Module):
     """An encoder that holds the activations of but one piece of a batch at a time.
@@ -22,7 +24,7 @@ class InPieces(nn.Module):
     Arguments
     ---------
     module : torch.nn.Module
-        ``(inputs, lengths) -> (batch, ...)``, as ``Encoder.forward``.
+        ``(inputs, lengths) -> (batch, ...)``, as ``Encoder.forward``, or ``WithFrames``.
     pieces : int
         How many, of consecutive utterances, as even as can be.
 
@@ -43,13 +45,36 @@ class InPieces(nn.Module):
     def forward(self, inputs: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """As of the module; a piece stays padded as the whole batch is."""
         pieces = min(self.pieces, len(inputs))
-        vectors = [
+        made = [
             checkpoint(self.module, *piece, use_reentrant=False)
             for piece in zip(
                 inputs.tensor_split(pieces), lengths.tensor_split(pieces), strict=True
             )
         ]
-        return torch.cat(vectors)
+        if isinstance(made[0], torch.Tensor):
+            return torch.cat(made)
+        vectors, frames, counts = zip(*made, strict=True)
+        return torch.cat(vectors), joined(frames), torch.cat(counts)
+
+
+class WithFrames(nn.Module):
+    """An encoder whose call gives frames beside vectors; see ``Encoder.with_frames``.
+
+    Arguments
+    ---------
+    module : Encoder
+        The encoder.
+    """
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(
+        self, inputs: torch.Tensor, lengths: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """As ``Encoder.with_frames``."""
+        return self.module.with_frames(inputs, lengths)
 
 
 def normalises_over_batch(module: nn.Module) -> bool:

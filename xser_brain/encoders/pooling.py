@@ -1,12 +1,22 @@
-"""From an utterance's frames to one vector: the mean of all, or of the loud ones."""
+"""From an utterance's frames to one vector: a mean, of all or by how loud they are."""
+
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
 
 from data_prep.audio import SAMPLE_RATE
 
-POOLINGS = {"mean": ("mean",), "loud": ("loud",), "both": ("mean", "loud")}
+POOLINGS = {
+    "mean": ("mean",),
+    "loud": ("loud",),
+    "energy": ("energy",),
+    "both": ("mean", "loud"),
+    "all": ("mean", "loud", "energy"),
+}
 LOUD = 30.0  # dB below the loudest frame
+EXPONENT = 0.25  # of a frame's power: its weight
+FLOOR = 1e-20  # of that power, so that silence has weights, too
 
 
 def frame_mask(counts: torch.Tensor, frames: int) -> torch.Tensor:
@@ -14,15 +24,15 @@ def frame_mask(counts: torch.Tensor, frames: int) -> torch.Tensor:
     return torch.arange(frames, device=counts.device) < counts[:, None]
 
 
-def mean_over(sequence: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean over marked frames.
+def mean_over(sequence: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean over frames, of those marked or by weights.
 
     Arguments
     ---------
     sequence : (batch, ..., frames, width) torch.Tensor
         Of utterances.
-    mask : (batch, frames) bool torch.Tensor
-        True for those that count.
+    weights : (batch, frames) bool or float torch.Tensor
+        True for those that count, or how much each does; 0 or False for padding.
 
     Returns
     -------
@@ -30,12 +40,16 @@ def mean_over(sequence: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
     Example
     -------
-    >>> mask = torch.tensor([[True, True, False]])
-    >>> mean_over(torch.tensor([[[1.0], [3.0], [99.0]]]), mask)
+    >>> sequence = torch.tensor([[[1.0], [3.0], [99.0]]])
+    >>> mean_over(sequence, torch.tensor([[True, True, False]]))
     tensor([[2.]])
+    >>> mean_over(sequence, torch.tensor([[1.0, 3.0, 0.0]]))
+    tensor([[2.5000]])
     """
-    mask = mask.view(mask.shape[0], *[1] * (sequence.ndim - 3), -1, 1)
-    return sequence.masked_fill(~mask, 0.0).sum(-2) / mask.sum(-2)
+    weights = weights.view(weights.shape[0], *[1] * (sequence.ndim - 3), -1, 1)
+    if weights.dtype == torch.bool:
+        return sequence.masked_fill(~weights, 0.0).sum(-2) / weights.sum(-2)
+    return (sequence * weights).sum(-2) / weights.sum(-2)
 
 
 def masked_mean(sequence: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
@@ -98,21 +112,79 @@ def loud(level: torch.Tensor, decibels: float = LOUD) -> torch.Tensor:
     return level >= loudest * 10 ** (-decibels / 10)
 
 
+def lengthened(frames: torch.Tensor, total: int) -> torch.Tensor:
+    """Pad (batch, frames, width) with zeros to so many frames.
+
+    Example
+    -------
+    >>> lengthened(torch.ones(1, 1, 2), 2)
+    tensor([[[1., 1.],
+             [0., 0.]]])
+    """
+    return functional.pad(frames, (0, 0, 0, total - frames.shape[1]))
+
+
+def joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Parts of a batch, (some, frames, width) each, padded to the longest of them."""
+    longest = max(part.shape[1] for part in parts)
+    return torch.cat([lengthened(part, longest) for part in parts])
+
+
+def frame_weights(
+    poolings: Sequence[str], level: torch.Tensor | None, inside: torch.Tensor
+) -> list[torch.Tensor]:
+    """How much each frame counts, by each way of pooling.
+
+    Arguments
+    ---------
+    poolings : sequence of str
+        ``mean``: all the same; ``loud``: see ``loud``; ``energy``: by the fourth root of
+        their power.
+    level : (batch, frames) torch.Tensor, optional
+        From ``levels``; only for the first not needed.
+    inside : (batch, frames) bool torch.Tensor
+        The frames that there are.
+
+    Returns
+    -------
+    list of (batch, frames) bool or float torch.Tensor
+
+    Example
+    -------
+    >>> inside = torch.tensor([[True, True, False]])
+    >>> level = torch.tensor([[1.0, 0.0001, 5.0]])
+    >>> for weights in frame_weights(["mean", "loud", "energy"], level, inside):
+    ...     print(weights)
+    tensor([[ True,  True, False]])
+    tensor([[ True, False, False]])
+    tensor([[1.0000, 0.1000, 0.0000]])
+    """
+
+    def weights(pooling: str) -> torch.Tensor:
+        if pooling == "mean":
+            return inside
+        if pooling == "loud":
+            return loud(level.masked_fill(~inside, -1.0)) & inside
+        return level.clamp_min(FLOOR).pow(EXPONENT).masked_fill(~inside, 0.0)
+
+    return [weights(pooling) for pooling in poolings]
+
+
 def pooled(
     layers: list[torch.Tensor],
-    masks: list[torch.Tensor],
+    weights: list[torch.Tensor],
 ) -> torch.Tensor:
-    """All layers, averaged over the frames of each mask: (batch, masks * layers, width).
+    """All layers, averaged over frames in each way: (batch, ways * layers, width).
 
     Arguments
     ---------
     layers : list of (batch, frames, width) torch.Tensor
         Of an encoder.
-    masks : list of (batch, frames) bool torch.Tensor
-        One for each way of pooling, whose layers stand together.
+    weights : list of (batch, frames) bool or float torch.Tensor
+        From ``frame_weights``; the layers of each stand together.
 
     Returns
     -------
-    (batch, masks * layers, width) torch.Tensor
+    (batch, ways * layers, width) torch.Tensor
     """
-    return torch.stack([mean_over(x, mask) for mask in masks for x in layers], dim=1)
+    return torch.stack([mean_over(x, own) for own in weights for x in layers], dim=1)

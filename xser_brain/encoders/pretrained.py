@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -41,9 +41,9 @@ from xser_brain.encoders.health import check_source
 from xser_brain.encoders.pooling import (
     POOLINGS,
     frame_mask,
+    frame_weights,
+    joined,
     levels,
-    loud,
-    mean_over,
     pooled,
 )
 from xser_brain.encoders.weights import (
@@ -142,7 +142,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
     pooling : str
-        See ``Encoder``: ``mean``, ``loud`` or ``both``.
+        See ``Encoder``.
 
     Raises
     ------
@@ -166,6 +166,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         "source": is_source,
         "revision": or_none(is_revision),
         "sha256": sha256,
+        "sha256_half": or_none(sha256),
         "input": {
             "normalise": or_none(boolean),
             "n_fft": or_none(whole(1, 2**14)),
@@ -265,25 +266,37 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             "model_type": self.core.config.model_type,
             "source": str(Path(self.source).resolve()) if local else self.source,
             "revision": None if local else revision,
-            "sha256": self._pretrained_sha256(),
+            "sha256": self.pretrained_sha256(),
             "input": self.core.input_facts(),
             "included": False,
         }
 
     @classmethod
     def check_description(cls, description, where):
-        """See ``Encoder.check_description``; one without a pooling takes the mean."""
+        """See ``Encoder.check_description``; one without a pooling takes the mean.
+
+        ``sha256_half`` may name the weights as they are in half precision: then those
+        that are the same but for it will do.
+        """
         options = description.get("options")
         if isinstance(options, dict):
-            description = {**description, "options": {"pooling": "mean", **options}}
+            description = {
+                "sha256_half": None,
+                **description,
+                "options": {"pooling": "mean", **options},
+            }
         super().check_description(description, where)
 
-    def _pretrained_sha256(self) -> str:
-        """Hash what was not trained, whatever file and names it came under."""
+    def pretrained_sha256(self, half: bool = False) -> str:
+        """Hash what was not trained, whatever file and names it came under.
+
+        ``half``: as it is in half precision.
+        """
         digests = []
         for name, parameter in self.named_parameters():
             if name not in self._trained:
-                array = parameter.detach().float().cpu().contiguous()
+                array = parameter.detach().cpu()
+                array = (array.half() if half else array).float().contiguous()
                 digest = hashlib.sha256(repr(tuple(array.shape)).encode())
                 digest.update(array.flatten().view(torch.uint8).numpy().data)
                 digests.append(digest.digest())
@@ -310,7 +323,10 @@ class PretrainedEncoder(Encoder, family="pretrained"):
                 f"this model was trained with ({found}, not {expected}): its "
                 "preprocessor_config.json is missing or another one"
             )
-        if encoder._pretrained_sha256() != description["sha256"]:
+        half = description.get("sha256_half")
+        if encoder.pretrained_sha256() != description["sha256"] and (
+            half is None or encoder.pretrained_sha256(half=True) != half
+        ):
             raise UserError(
                 f"the weights in {where} are not those that this model was trained with "
                 f"({description['source']}): get them, or pass --encoder_source=DIR"
@@ -336,13 +352,13 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         """Run the frozen part at the bottom: the input of layer ``prefix_layers``.
 
         (samples,) of one utterance to (frames, width), which ``forward`` takes instead;
-        if it pools loud frames, with their levels as one more column.
+        if pooling asks how loud they are, with their levels as one more column.
         """
         local = self.core.local(waveform)
         counts = torch.tensor([len(local)], device=local.device)
         hidden = self.core.embed(local[None], counts)
         hidden = self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
-        if "loud" not in self.poolings:
+        if not self.by_level:
             return hidden
         level = levels(waveform[None], self.frame_rate, len(hidden))[0]
         return torch.cat([hidden, level[:, None]], dim=1)
@@ -350,7 +366,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     @property
     def prefix_width(self) -> int:
         """Columns of what ``prefix`` gives."""
-        return self.width + ("loud" in self.poolings)
+        return self.width + self.by_level
 
     def prefix_tensors(self) -> dict[str, torch.Tensor]:
         """All weights and constants that ``prefix`` may depend on."""
@@ -402,33 +418,50 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         -------
         (batch, vectors, width) torch.Tensor
         """
+        made = [part[:2] for part in self._in_groups(inputs, lengths)]
+        groups, vectors = zip(*made, strict=True)
+        return torch.cat(vectors)[_order(groups)]
+
+    def with_frames(self, inputs, lengths):
+        """See ``Encoder.with_frames``; takes what ``forward`` does."""
+        made = self._in_groups(inputs, lengths)
+        groups, vectors, frames, counts = zip(*made, strict=True)
+        order = _order(groups)
+        return (
+            torch.cat(vectors)[order],
+            joined(frames)[order],
+            torch.cat(counts)[order],
+        )
+
+    def _in_groups(
+        self, inputs: torch.Tensor, lengths: torch.Tensor
+    ) -> Iterator[tuple[list[int], torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Indices of utterances of like length, their vectors, last frames and counts."""
         allowed = self.group_padding
         if allowed is None:
             allowed = 0.0 if inputs.device.type == "cpu" else 1.0
-        groups = like_lengths(lengths.tolist(), allowed)
-        vectors = []
-        for group in groups:
+        for group in like_lengths(lengths.tolist(), allowed):
             longest = int(lengths[group].max())
             own = inputs[group, :longest]
             layers, counts = self._hidden(own, lengths[group])
-            vectors.append(pooled(layers, self._masks(own, counts, layers[0].shape[1])))
-        order = torch.tensor([index for group in groups for index in group])
-        return torch.cat(vectors)[order.argsort()]
+            weights = self._weights(own, counts, layers[0].shape[1])
+            yield group, pooled(layers, weights), layers[-1], counts
 
-    def _masks(
+    def _weights(
         self, inputs: torch.Tensor, counts: torch.Tensor, frames: int
     ) -> list[torch.Tensor]:
-        """The frames that each pooling takes, of what ``forward`` takes."""
-        inside = frame_mask(counts, frames)
-        masks = {"mean": inside}
-        if "loud" in self.poolings:
-            level = (
-                inputs[..., self.width]
-                if inputs.ndim == 3
-                else levels(inputs, self.frame_rate, frames)
-            )
-            masks["loud"] = loud(level.masked_fill(~inside, -1.0)) & inside
-        return [masks[name] for name in self.poolings]
+        """How much each frame counts in each pooling, of what ``forward`` takes."""
+        level = None
+        if self.by_level and inputs.ndim == 3:
+            level = inputs[..., self.width]
+        elif self.by_level:
+            level = levels(inputs, self.frame_rate, frames)
+        return frame_weights(self.poolings, level, frame_mask(counts, frames))
+
+
+def _order(groups: Sequence[Sequence[int]]) -> torch.Tensor:
+    """The places, in joined groups, of the batch's utterances."""
+    return torch.tensor([index for group in groups for index in group]).argsort()
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
@@ -468,12 +501,12 @@ class _Graph(nn.Module):
         layers = core.through(hidden, None)
         layers[-1] = core.finish(layers[-1])
         chosen = layers[-1:] if self.encoder.last_only else layers
-        vectors = []
-        for pooling in self.encoder.poolings:
-            if pooling == "mean":
-                vectors += [layer.mean(1) for layer in chosen]
-                continue
-            rate, frames = self.encoder.frame_rate, hidden.shape[1]
-            mask = loud(levels(samples, rate, frames))
-            vectors += [mean_over(layer, mask) for layer in chosen]
+        vectors = [layer.mean(1) for layer in chosen]
+        encoder = self.encoder
+        if encoder.by_level:
+            rate, frames = encoder.frame_rate, hidden.shape[1]
+            level = levels(samples, rate, frames)
+            inside = torch.ones_like(level, dtype=torch.bool)
+            weights = frame_weights(encoder.poolings, level, inside)
+            return pooled(chosen, weights)
         return torch.stack(vectors, dim=1)

@@ -11,6 +11,7 @@ from data_prep.manifest import Row, write_atomic
 from xser_brain.artefacts import find_file
 
 NAME = "embeddings.npz"
+AGAIN = "train that run again"
 FIELDS = ("emotion", "language", "speaker")
 
 
@@ -59,3 +60,42 @@ def load(folder: Path) -> dict[str, np.ndarray] | None:
     # An archive within which are arrays: each part fails in its own way.
     except Exception as error:
         raise UserError(f"{path} is damaged: train that run again") from error
+
+
+def of_part(folder: Path, part: str, width: int) -> dict[str, tuple[str, np.ndarray]]:
+    """The emotion and the embedding of each utterance of a part, by ID.
+
+    Arguments
+    ---------
+    folder : Path
+        Of a finished run.
+    part : str
+        ``train``, ``valid`` or ``target``.
+    width : int
+        Of the run's embeddings.
+
+    Returns
+    -------
+    dict of str to (str, (width,) numpy.ndarray)
+
+    Raises
+    ------
+    UserError
+        If the run kept none, or not those of its model.
+    """
+    arrays = load(folder)
+    if arrays is None:
+        raise UserError(f"{folder} kept no embeddings: {AGAIN}")
+    path = Path(folder) / NAME
+    try:
+        own = arrays["part"] == part
+        columns = (arrays[name][own] for name in ("ids", "emotion", "embeddings"))
+        ids, emotions, embeddings = columns
+        held = embeddings.astype(np.float64)
+        found = zip(emotions.tolist(), held, strict=True)
+        utterances = dict(zip(ids.tolist(), found, strict=True))
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise UserError(f"{path} lacks what {folder} scored: {AGAIN}") from error
+    if held.shape != (len(ids), width) or not np.isfinite(held).all():
+        raise UserError(f"{path} holds no embeddings of this run's model: {AGAIN}")
+    return utterances

@@ -21,7 +21,6 @@ NAME = "fewshot.json"
 SCHEMA = 1
 SHOTS = (1, 2, 5, 10, 20)  # labelled utterances of each emotion
 DRAWS, SEED = 20, 0
-AGAIN = "train that run again"
 TRIES = 200  # of a division of the speakers that leaves enough on both sides
 
 
@@ -210,17 +209,9 @@ def divide(
 
 def _embeddings(run: Finished, width: int) -> np.ndarray:
     """Of the utterances that were scored, in their order."""
-    arrays = kept.load(run.folder)
-    if arrays is None:
-        raise UserError(f"{run.folder} kept no embeddings: {AGAIN}")
-    path = run.folder / kept.NAME
-    try:
-        of_target = arrays["part"] == "target"
-        ids = arrays["ids"][of_target].tolist()
-        found = dict(zip(ids, arrays["embeddings"][of_target], strict=True))
-        held = np.array([found[row["ID"]] for row in run.rows], np.float64)
-    except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise UserError(f"{path} lacks what {run.folder} scored: {AGAIN}") from error
-    if held.shape != (len(run.rows), width) or not np.isfinite(held).all():
-        raise UserError(f"{path} holds no embeddings of this run's model: {AGAIN}")
-    return held
+    found = kept.of_part(run.folder, "target", width)
+    missing = [row["ID"] for row in run.rows if row["ID"] not in found]
+    if missing:
+        path = run.folder / kept.NAME
+        raise UserError(f"{path} lacks {missing[0]}, which was scored: {kept.AGAIN}")
+    return np.array([found[row["ID"]][1] for row in run.rows])

@@ -31,12 +31,15 @@ SCHEMA = 1
 NAME = "config.json"
 WEIGHTS = "model.safetensors"
 ENCODER_FILES = tuple(f"{INSIDE}/{name}" for name in FILES)
+MOST_MEMBERS = 100  # of an ensemble
 LARGEST_FILE = 2**34  # bytes; XLS-R 2B takes half of it
+LONGEST_LICENCE = 200  # characters that are kept of what a corpus says of it
 
 _labels = many(is_label, MOST_LABELS, least=2)
 _percent = number(0, 100)
 _interval = many(_percent, 2, least=2)
 _family = text(r"[\w.<>]{1,200}")
+_licence = text(rf"[^\n\r\ud800-\udfff]{{0,{LONGEST_LICENCE}}}")
 _name, _language = text(r"[\w.-]{1,100}"), text(r"[A-Za-z-]{1,20}")
 CALIBRATED = [
     (part, when) for part in ("valid", "target") for when in ("before", "after")
@@ -69,6 +72,15 @@ def _intervals(value: object) -> bool:
     )
 
 
+def _licences(value: object) -> bool:
+    """By corpus; one line each."""
+    return (
+        mapping(value)
+        and len(value) <= 100
+        and all(_name(name) and _licence(held) for name, held in value.items())
+    )
+
+
 PARTS = {
     "schema": one_of(SCHEMA),
     "labels": are_labels,
@@ -96,8 +108,49 @@ PARTS = {
         "language": _language,
     },
 }
+_vectors = many(whole(0, 1000), 1000, least=1)
+_takes = many(whole(0, 1000), 2, least=2)
+HEAD = {"projection": whole(0, 2**14), "norm": boolean}
+
+
+def _member(value: object) -> bool:
+    """A head of an ensemble."""
+    rules = {**HEAD, "takes": _takes, "vectors": _vectors}
+    return (
+        mapping(value)
+        and set(rules) - {"vectors"} <= set(value) <= set(rules)
+        and all(rules[name](part) for name, part in value.items())
+        and value["takes"][1] > 0
+    )
+
+
+def _left_out(value: object) -> bool:
+    """A language that was left out."""
+    return (
+        mapping(value)
+        and set(value) == set(LEFT_OUT)
+        and all(rule(value[name]) for name, rule in LEFT_OUT.items())
+    )
+
+
 # What only some models have.
-OPTIONAL = {"norm": boolean, "vectors": many(whole(0, 1000), 1000, least=1)}
+OPTIONAL = {
+    "norm": boolean,
+    "vectors": _vectors,
+    "members": many(_member, MOST_MEMBERS, least=1),
+    "left_out": many(_left_out, 100),
+}
+# Scores of the same system on languages that were left out in turn; see the starter.
+LEFT_OUT = {
+    "target": _name,
+    "language": _language,
+    "utterances": whole(1, 2**40),
+    "uar": _percent,
+    "low": _percent,
+    "high": _percent,
+    "unit": one_of("speakers", "utterances"),
+}
+LICENCES = {"licences": _licences}  # of the training's corpora
 FIGURES = {
     "n": whole(1, 2**40),
     "uar": _percent,
@@ -191,6 +244,8 @@ def check(config: dict, where: str) -> None:
     """
     there = {name: rule for name, rule in OPTIONAL.items() if name in config}
     check_values(config, {**PARTS, **there}, where, ignore=True)
+    if "licences" in config["training"]:
+        check_values(config["training"], LICENCES, f"{where}: training", ignore=True)
     for part in ("test", "all"):
         figures = config["result"].get(part)
         if figures is not None:

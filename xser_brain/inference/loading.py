@@ -105,7 +105,7 @@ def _load(folder: Path, config: dict, encoder_source: str | None) -> EmotionMode
         found = {n[8:]: t for n, t in tensors.items() if n[:8] == "encoder."}
         _require_same(expected, found, folder / schema.WEIGHTS)
     encoder = family.from_description(description, folder, encoder_source)
-    beyond = [n for n in config.get("vectors") or [] if n >= encoder.vectors]
+    beyond = [n for n in _taken(config, encoder.vectors) if n >= encoder.vectors]
     if beyond:
         raise UserError(
             f"{folder / schema.NAME}: its head takes vector {beyond[0]} of an encoder that "
@@ -122,6 +122,19 @@ def _load(folder: Path, config: dict, encoder_source: str | None) -> EmotionMode
     _require_same(model.trained(), tensors, folder / schema.WEIGHTS)
     model.load_state_dict(tensors, strict=False)
     return model
+
+
+def _taken(config: dict, there: int) -> list[int]:
+    """The encoder's vectors that the heads take."""
+    taken = list(config.get("vectors") or [])
+    for member in config.get("members", []):
+        first, count = member["takes"]
+        taken.append(first + count - 1)
+        taken += [
+            first + number if number < count else there
+            for number in member.get("vectors") or []
+        ]
+    return taken
 
 
 def _read_weights(path: Path) -> dict[str, torch.Tensor]:

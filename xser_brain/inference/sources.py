@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from data_prep.errors import UserError
+from xser_brain import starter
 from xser_brain.encoders.weights import HUB_NAME, snapshot
 from xser_brain.inference import config as schema
 
@@ -24,8 +25,9 @@ def find_model(source: str | Path, revision: str | None = None) -> tuple[Path, s
     Arguments
     ---------
     source : path or str
-        A model's folder, the folder of the run that exported it, or a name on the
-        Hugging Face hub, with ``@REVISION`` behind it if need be.
+        A model's folder, the folder of the run that exported it, ``starter`` for the
+        model that comes with this package, or a name on the Hugging Face hub, with
+        ``@REVISION`` behind it if need be.
     revision : str, optional
         Of the hub's repository: a commit, which stays what it is, or a branch or tag.
 
@@ -47,6 +49,8 @@ def find_model(source: str | Path, revision: str | None = None) -> tuple[Path, s
             raise UserError(f"{source} is a folder: --revision is for names on the hub")
         inner = folder / "model"
         return (inner if (inner / schema.NAME).is_file() else folder), ""
+    if str(source) == starter.NAME and not revision:
+        return starter.FOLDER, ""
     name, _, at = str(source).partition("@")
     if at and revision and at != revision:
         raise UserError(f"{source} and --revision={revision}: give one revision")
@@ -58,7 +62,7 @@ def find_model(source: str | Path, revision: str | None = None) -> tuple[Path, s
         _tell(name, revision, found.name)
         return found, f"{name}@{found.name}"
     raise UserError(
-        f"no model {source}: pass the folder model/ of a run, or a name on the hub"
+        f"no model {source}: pass the folder model/ of a run, a name on the hub, or starter"
     )
 
 

@@ -1,6 +1,8 @@
 """The card of an exported model: what it is, how good, and what it is not for."""
 
 import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import metadata
 from pathlib import Path
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -10,12 +12,27 @@ from data_prep import corpus
 from data_prep.errors import UserError
 from xser_brain.encoders.families import BUILT_IN, find
 from xser_brain.evaluation.summary import shown_interval
+from xser_brain.reports.render import piped
 
 MAIN = "main"  # the hub's own branch
 PLACEHOLDER = "FOLDER OR HUB NAME"
 PARTS = {"test": "test part", "all": "whole corpus"}
 # What the registry says of corpora that are not for all uses.
-RESTRICTED = re.compile(r"\bNC\b|non-commercial|research")
+RESTRICTED = re.compile(r"\bNC\b|non[- ]?commercial|research", re.IGNORECASE)
+UNKNOWN = "unknown, ask"
+DATASETS = "https://huggingface.co/datasets/"  # where the hub's corpora have their home
+PAPER = "https://arxiv.org/abs/2606.06200"
+BIBTEX = """\
+@inproceedings{mi2026zeroshot,
+  title         = {Learning Emotion-discriminative Representations for Zero-Shot Cross-lingual Speech Emotion Recognition},
+  author        = {Mi and Ma and Toda},
+  booktitle     = {Proceedings of Interspeech},
+  year          = {2026},
+  eprint        = {2606.06200},
+  archiveprefix = {arXiv},
+}"""  # noqa: E501  (an entry's value is one line)
+# What a package calls the address of its code.
+CODE = ("source", "code", "repository", "homepage")
 
 
 def card(
@@ -33,10 +50,13 @@ def card(
     """
     training, result = config["training"], config["result"]
     languages = ", ".join(map(language_name, training["languages"]))
-    if library == "transformers":
-        use = _with_transformers()
-    else:
-        use = _with_xser(config["encoder"]["family"], repo, revision)
+    use = (
+        _with_transformers()
+        if library == "transformers"
+        else _with_xser(config, repo, revision)
+    )
+    code = f"[XSER]({address})" if (address := _code()) else "XSER"
+    licences = {name: _held(training, name) for name in training["corpora"]}
     lines = [
         "---",
         _front_matter(config, repo, licence, library).to_yaml(),
@@ -44,8 +64,8 @@ def card(
         f"# Speech emotion recognition, trained on {languages}",
         "",
         f"Tells {', '.join(config['labels'][:-1])} and {config['labels'][-1]} apart in "
-        "speech, with calibrated probabilities. Made with XSER, after Mi, Ma & Toda "
-        "(Interspeech 2026, arXiv:2606.06200).",
+        f"speech, with calibrated probabilities. Made with {code}, after Mi, Ma & Toda "
+        f"(Interspeech 2026, [arXiv:2606.06200]({PAPER})).",
         "",
     ]
     if training["standin"]:
@@ -63,7 +83,7 @@ def card(
         "",
         "| corpus | language | licence |",
         "| --- | --- | --- |",
-        *map(_corpus_row, training["corpora"]),
+        *(_corpus_row(name, licence) for name, licence in licences.items()),
         "",
         f"{training['utterances']} utterances of {training['speakers']} speakers; "
         f"system {training['system']}, seed {training['seed']}; encoder: "
@@ -84,6 +104,7 @@ def card(
         "",
         _confidence(config["calibration"]),
         "",
+        *_left_out(config.get("left_out", [])),
         "## Limits",
         "",
         "- The corpora are mostly acted, recorded in quiet rooms, with few speakers: "
@@ -94,7 +115,7 @@ def card(
         "",
         "## Licence",
         "",
-        _licence_note(training["corpora"], licence),
+        _licence_note(licences, licence),
         "",
         "## Intended use and misuse",
         "",
@@ -103,14 +124,25 @@ def card(
         "health or border control, nor to watch anyone without consent; in places the "
         "law forbids that. What a voice expresses is not what a person feels.",
         "",
+        "## Citation",
+        "",
+        "```bibtex",
+        BIBTEX,
+        "```",
+        "",
     ]
     return "\n".join(lines)
 
 
-def _with_xser(family: str, repo: str, revision: str) -> list[str]:
+def _with_xser(config: dict, repo: str, revision: str) -> list[str]:
+    made_by = config["versions"]["xser-brain"]
     branch = f', revision="{revision}"' if revision != MAIN else ""
     model = repo if repo and not branch else "MODEL"
     return [
+        "```bash",
+        f'pip install "xser-brain>={made_by}"',
+        "```",
+        "",
         "```python",
         "from xser_brain.inference import Classifier",
         "",
@@ -121,12 +153,16 @@ def _with_xser(family: str, repo: str, revision: str) -> list[str]:
         f"On the command line `xser predict {model} clip.wav folder/`; with SpeechBrain "
         f'`EncoderClassifier.from_hparams(source="{model}")`. Loading it with '
         "`Classifier` runs no code of this folder.",
-        *_import_note(family),
+        *_import_note(config["encoder"]["family"]),
     ]
 
 
 def _with_transformers() -> list[str]:
     return [
+        "```bash",
+        "pip install transformers torch",
+        "```",
+        "",
         "```python",
         "from transformers import pipeline",
         "",
@@ -136,7 +172,7 @@ def _with_transformers() -> list[str]:
         "",
         "Nothing but transformers is needed, and no code of this folder is run. Recordings "
         "of 25 ms or more, one at a time (`batch_size=1`, which is its default), heard at "
-        "16 kHz.",
+        "16 kHz; files are read by the machine's `ffmpeg`.",
     ]
 
 
@@ -149,6 +185,7 @@ def _front_matter(config: dict, repo: str, licence: str, library: str) -> ModelC
         library_name=library,
         pipeline_tag="audio-classification",
         tags=["speech-emotion-recognition", library, "xser"],
+        datasets=_datasets(training),
         # A name without an owner is that of a folder.
         base_model=source if "/" in source and not Path(source).is_absolute() else None,
         model_name=repo.rpartition("/")[2] or "xser",
@@ -157,7 +194,7 @@ def _front_matter(config: dict, repo: str, licence: str, library: str) -> ModelC
 
 
 def _figures(result: dict, standin: bool) -> list[EvalResult]:
-    """Full precision; those that are not zero-shot, or not of real speech, say so."""
+    """Those that are not zero-shot, or not of real speech, say so."""
     known, protocol = _corpus(result["target"]), result["protocol"]
     title = known.title if known else result["target"]
     note = "" if protocol == "zero-shot" else f", {protocol}"
@@ -170,7 +207,7 @@ def _figures(result: dict, standin: bool) -> list[EvalResult]:
             dataset_split=part,
             metric_type=kind,
             metric_name=f"{name} (%, {PARTS[part]}{note})",
-            metric_value=result[part][key],
+            metric_value=round(result[part][key], 1),
             metric_args={"average": "macro"},
         )
         for part in PARTS
@@ -181,6 +218,22 @@ def _figures(result: dict, standin: bool) -> list[EvalResult]:
             ("f1", "macro_f1", "macro-F1"),
         )
     ]
+
+
+def _datasets(training: dict) -> list[str] | None:
+    """What it was trained on, as far as the hub is where a corpus is at home."""
+    if training["standin"]:
+        return None
+    homes = [known.homepage for name in training["corpora"] if (known := _corpus(name))]
+    return [h.removeprefix(DATASETS) for h in homes if h.startswith(DATASETS)] or None
+
+
+def _code() -> str:
+    """Where the code is, if the installed package says so."""
+    links = metadata("xser-brain").get_all("Project-URL") or []
+    addresses = dict(link.split(", ", 1) for link in links)
+    addresses = {name.lower(): address for name, address in addresses.items()}
+    return next((addresses[name] for name in CODE if name in addresses), "")
 
 
 def language_name(code: str) -> str:
@@ -212,21 +265,28 @@ def _corpus(name: str) -> corpus.Corpus | None:
         return None
 
 
-def _corpus_row(name: str) -> str:
+def _held(training: dict, name: str) -> str:
+    """A corpus' licence: the registry's word, or what was imported with it."""
     known = _corpus(name)
-    if known is None:
-        return f"| {name} | | |"
-    return f"| {known.title} | {known.language} | {known.licence} |"
+    return known.licence if known else training.get("licences", {}).get(name, "")
 
 
-def _licence_note(names: list[str], licence: str) -> str:
-    known = [found for name in names if (found := _corpus(name))]
-    restricted = [c.title for c in known if RESTRICTED.search(c.licence)]
-    unknown = sorted(set(names) - {c.name for c in known})
-    of_weights = "" if licence == "other" else f"The weights: {licence}. "
-    note = (
-        f"{of_weights}What the corpora's licences allow decides what may be done with "
-        "the weights."
+def _corpus_row(name: str, licence: str) -> str:
+    known = _corpus(name)
+    if known:
+        return f"| {known.title} | {known.language} | {licence} |"
+    return f"| {name} | | {piped(licence) or UNKNOWN} |"
+
+
+def _licence_note(licences: Mapping[str, str], of_weights: str) -> str:
+    titles = {
+        name: known.title if (known := _corpus(name)) else name for name in licences
+    }
+    restricted = [titles[n] for n, held in licences.items() if RESTRICTED.search(held)]
+    unknown = sorted(titles[n] for n, held in licences.items() if not held)
+    note = "" if of_weights == "other" else f"The weights: {of_weights}. "
+    note += (
+        "What the corpora's licences allow decides what may be done with the weights."
     )
     if restricted:
         note += f" For research or non-commercial use only: {'; '.join(restricted)}."
@@ -242,6 +302,29 @@ def _result_row(name: str, result: dict) -> str:
         interval = f"{bounds[0]:.1f}-{bounds[1]:.1f} over {unit}" if bounds else ""
         cells += [f"{result[key]:.1f}", interval]
     return f"| {' | '.join(cells)} |"
+
+
+def _left_out(figures: Sequence[Mapping]) -> list[str]:
+    """How the same system does on languages that it has never heard."""
+    if not figures:
+        return []
+    mean = sum(figure["uar"] for figure in figures) / len(figures)
+    return [
+        "### On languages that it has not heard",
+        "",
+        "This model has heard all of its languages. What to expect of another, the same "
+        "system says with each of them left out in turn (whole corpus, mean over seeds):",
+        "",
+        "| left out | language | utterances | UAR (%) | 95 % interval over |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {one['target']} | {language_name(one['language'])} | {one['utterances']} | "
+            f"{one['uar']:.1f} | {one['low']:.1f} to {one['high']:.1f}, {one['unit']} |"
+            for one in figures
+        ),
+        f"| mean | | | {mean:.1f} | |",
+        "",
+    ]
 
 
 def _confidence(calibration: dict) -> str:

@@ -19,6 +19,7 @@ import torch
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
+from data_prep.outside import printable
 from xser_brain.adaptation.statistics import statistics
 from xser_brain.encoders import Encoder
 from xser_brain.encoders.weights import INSIDE, locate, write_encoder
@@ -118,6 +119,8 @@ def export(
 
 
 def _config(model: EmotionModel, record: dict) -> dict:
+    corpora = record["audit"]["training"]["corpora"]
+    licences = record.get("licences", {})
     config = {
         "schema": schema.SCHEMA,
         "labels": record["labels"],
@@ -129,7 +132,15 @@ def _config(model: EmotionModel, record: dict) -> dict:
         "training": {
             "system": record["system"],
             "seed": record["seed"],
-            "corpora": record["audit"]["training"]["corpora"],
+            "corpora": corpora,
+            # As imported corpora say them: the registry does not know those.
+            "licences": {
+                name: printable(" ".join(licences[name].split()))[
+                    : schema.LONGEST_LICENCE
+                ]
+                for name in corpora
+                if licences.get(name)
+            },
             "languages": record["audit"]["training"]["languages"],
             "utterances": record["counts"]["train"],
             "speakers": record["counts"]["speakers"],

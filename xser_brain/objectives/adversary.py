@@ -112,22 +112,64 @@ class DANNSchedule:
         return self.strength * (2 / (1 + math.exp(-self.gamma * progress)) - 1)
 
 
-class Adversary(Objective):
-    """Guesses an attribute of the utterances, and teaches the encoder to hide it.
-
-    Gradient reversal, Linear, ReLU, Dropout, Linear, cross-entropy (section 2.3 of the
-    paper, whose attribute is the speaker).
+class Guess(Objective):
+    """What adversaries share: gradient reversal, Linear, ReLU, Dropout, Linear.
 
     Arguments
     ---------
-    attribute : str
-        ``speaker``, ``language``, ``corpus`` or ``gender``.
     hidden : int
         Width of the hidden layer; not stated in the paper.
     dropout : float
         Rate of dropout; not stated in the paper.
     schedule : callable, optional
         Strength of the reversal at a progress from 0 to 1; by default ``DANNSchedule``.
+    **options
+        See ``Objective``.
+
+    Raises
+    ------
+    UserError
+        If a number has no meaning.
+    """
+
+    def __init__(
+        self,
+        hidden: int = 256,
+        dropout: float = 0.1,
+        schedule: Callable[[float], float] | None = None,
+        **options,
+    ):
+        super().__init__(**options)
+        self.hidden = number("adversary_hidden", hidden, least=1, whole=True)
+        self.dropout = number("adversary_dropout", dropout, most=1)
+        self.schedule = schedule or DANNSchedule()
+        self.classifier: torch.nn.Module | None = None
+
+    def make_classifier(self, width: int, classes: int) -> None:
+        """Make the layers, for embeddings of a width."""
+        self.classifier = torch.nn.Sequential(
+            torch.nn.Linear(width, self.hidden),
+            torch.nn.ReLU(),
+            torch.nn.Dropout(self.dropout),
+            torch.nn.Linear(self.hidden, classes),
+        )
+
+    def guess(self, embeddings: torch.Tensor, progress: float) -> torch.Tensor:
+        """Logits (batch, classes) of embeddings (batch, width), behind the reversal."""
+        return self.classifier(reverse_gradient(embeddings, self.schedule(progress)))
+
+
+class Adversary(Guess):
+    """Guesses an attribute of the utterances, and teaches the encoder to hide it.
+
+    With cross-entropy (section 2.3 of the paper, whose attribute is the speaker).
+
+    Arguments
+    ---------
+    attribute : str
+        ``speaker``, ``language``, ``corpus`` or ``gender``.
+    hidden, dropout, schedule
+        See ``Guess``.
     **options
         See ``Objective``.
 
@@ -152,7 +194,7 @@ class Adversary(Objective):
         schedule: Callable[[float], float] | None = None,
         **options,
     ):
-        super().__init__(**options)
+        super().__init__(hidden, dropout, schedule, **options)
         if attribute not in ATTRIBUTES:
             raise UserError(
                 f"Adversary: unknown attribute {attribute!r}: use one of "
@@ -160,25 +202,15 @@ class Adversary(Objective):
             )
         self.attribute = ATTRIBUTES[attribute]
         self.requires = (self.attribute,)
-        self.hidden = number("adversary_hidden", hidden, least=1, whole=True)
-        self.dropout = number("adversary_dropout", dropout, most=1)
-        self.schedule = schedule or DANNSchedule()
-        self.classifier: torch.nn.Module | None = None
 
     def bind(self, width: int, labels: Labels) -> None:
         """See ``Objective.bind``: a class for each name of the attribute."""
-        self.classifier = torch.nn.Sequential(
-            torch.nn.Linear(width, self.hidden),
-            torch.nn.ReLU(),
-            torch.nn.Dropout(self.dropout),
-            torch.nn.Linear(self.hidden, len(getattr(labels, self.attribute))),
-        )
+        self.make_classifier(width, len(getattr(labels, self.attribute)))
 
     def forward(self, heard: Heard, progress: float) -> torch.Tensor:
         """See ``Objective.forward``: the mean over utterances whose attribute is known."""
-        reversed_ = reverse_gradient(heard.embeddings, self.schedule(progress))
         return known_cross_entropy(
-            self.classifier(reversed_), getattr(heard, self.attribute)
+            self.guess(heard.embeddings, progress), getattr(heard, self.attribute)
         )
 
 

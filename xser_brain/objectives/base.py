@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
+from xser_brain.data.units import Units
 from xser_brain.numbers import number
 from xser_brain.protocol.labels import Labels
 
@@ -22,8 +23,13 @@ class Heard:
         Of the emotions.
     emotions, languages, speakers, corpora, genders : (batch,) torch.Tensor
         Indices of the names in ``Labels``; -1 where they are not known.
-    frames : (batch, frames, width) torch.Tensor, optional
-        Frame sequences; None as long as no encoder hands them to objectives.
+    frames : (batch, frames, frame width) torch.Tensor, optional
+        Of the encoder's last layer, padded; None unless an objective ``needs_frames``.
+    frame_counts : (batch,) torch.Tensor, optional
+        Frames of each utterance, where there are ``frames``.
+    units : (batch, units) torch.Tensor, optional
+        What is said, as indices of the names in ``Labels``, padded with -1; None unless
+        an objective has ``transcript_units``.
     targets : (batch, classes) torch.Tensor, optional
         Soft labels, where embeddings were mixed; else ``emotions`` hold.
     remembered : Heard, optional
@@ -38,6 +44,8 @@ class Heard:
     corpora: torch.Tensor
     genders: torch.Tensor
     frames: torch.Tensor | None = None
+    frame_counts: torch.Tensor | None = None
+    units: torch.Tensor | None = None
     targets: torch.Tensor | None = None
     remembered: "Heard | None" = None
 
@@ -70,7 +78,10 @@ class Objective(nn.Module):
     0.1
     """
 
-    requires: tuple[str, ...] = ()  # attributes of Labels that must be known
+    requires: tuple[str, ...] = ()  # attributes of Labels, or transcripts, to be known
+    transcript_units: Units | None = None  # if it has to know what is said
+    needs_frames: bool = False
+    frame_width: int = 0  # of frames, if it needs them
 
     def __init__(
         self,
@@ -84,7 +95,7 @@ class Objective(nn.Module):
         self.learning_rate = learning_rate and number("learning_rate", learning_rate)
         self.projector: nn.Module | None = None
 
-    def prepare(self, width: int, labels: Labels) -> None:
+    def prepare(self, width: int, labels: Labels, frame_width: int = 0) -> None:
         """Make what depends on sizes: the projection, then what ``bind`` makes.
 
         Arguments
@@ -93,7 +104,11 @@ class Objective(nn.Module):
             Of the utterance embeddings.
         labels : Labels
             What the indices of a batch stand for.
+        frame_width : int
+            Of the frames, where there are any.
         """
+        if self.needs_frames:
+            self.frame_width = frame_width
         if self.projection:
             self.projector = nn.Sequential(
                 nn.Linear(width, width), nn.ReLU(), nn.Linear(width, self.projection)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from xser_brain.data.units import Units
 from xser_brain.numbers import number
 from xser_brain.objectives.base import Heard, Objective
 from xser_brain.protocol.labels import Labels
@@ -50,8 +51,20 @@ class Memory(Objective):
         self.start = number("memory_start", start, whole=True)
         self.loss = loss
 
+    @property
+    def transcript_units(self) -> Units | None:
+        """Those of the wrapped loss."""
+        return self.loss.transcript_units
+
+    @property
+    def needs_frames(self) -> bool:
+        """As the wrapped loss."""
+        return self.loss.needs_frames
+
     def bind(self, width: int, labels: Labels) -> None:
         """See ``Objective.bind``."""
+        if self.needs_frames:
+            self.loss.frame_width = self.frame_width
         self.loss.bind(width, labels)
         if not self.size:
             return

@@ -158,6 +158,9 @@ class Labels:
     emotions, languages, speakers, corpora, genders : tuple of str
         Names in the order of their indices; of what is not known there is no name, and
         its index is -1.
+    units : tuple of str
+        Those of what is said, where an objective asks for them; see
+        ``xser_brain.data.units``.
     """
 
     emotions: tuple[str, ...] = ()
@@ -165,6 +168,7 @@ class Labels:
     speakers: tuple[str, ...] = ()
     corpora: tuple[str, ...] = ()
     genders: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, rows: Sequence[Row], emotions: Sequence[str]) -> "Labels":

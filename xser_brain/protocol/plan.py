@@ -55,6 +55,8 @@ class Plan:
         Whether any of it is synthetic.
     incomplete : dict
         Corpus to what a copy of it lacks that is used all the same.
+    licences : dict
+        Corpus to what its manifest says of its licence, if it says anything.
     """
 
     setting: Setting
@@ -68,11 +70,23 @@ class Plan:
     manifests: dict[str, str] = field(default_factory=dict)
     standin: bool = False
     incomplete: dict[str, str] = field(default_factory=dict)
+    licences: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def labels(self) -> Labels:
         """What the indices in a batch stand for."""
         return Labels.of(self.train, self.label_set.names)
+
+    def tells(self, attribute: str) -> bool:
+        """Whether a training utterance has an attribute of ``Labels``, or a transcript."""
+        if attribute == "transcripts":
+            return any(row.text.strip() for row in self.train)
+        return bool(getattr(self.labels, attribute))
+
+    def transcripts(self) -> str:
+        """Hash of what is said in training; no other transcript is ever looked at."""
+        said = [(row.ID, row.text) for row in self.train]
+        return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def sha256(self) -> str:
         """Hash of who is trained, validated and tested on."""
@@ -194,13 +208,14 @@ def make_plan(
         If a manifest cannot be read, a copy is incomplete, a part or a class is empty,
         or the plan would not be zero-shot.
     """
-    rows, hashes, standin, incomplete = {}, {}, False, {}
+    rows, hashes, standin, incomplete, licences = {}, {}, False, {}, {}
     wide = {label for members in label_set.members.values() for label in members}
     for name in setting.corpora(system.trains_on):
         sidecar = manifest.read_sidecar(manifests[name])
         rows[name] = manifest.read(manifests[name])
         hashes[name] = sidecar["sha256"]
         standin |= bool(sidecar.get("standin"))
+        licences[name] = sidecar.get("licence", "")
         lacks = completeness.lacking(sidecar.get("census", {}), wide)
         if lacks and not allow_incomplete:
             raise UserError(
@@ -256,6 +271,7 @@ def make_plan(
         manifests=hashes,
         standin=standin,
         incomplete=incomplete,
+        licences=licences,
     )
     _require_attributes(plan)
     return plan
@@ -276,7 +292,7 @@ def _require_attributes(plan: Plan) -> None:
     """Refuse an objective on an attribute that no training utterance has."""
     for name, objective in plan.system.objectives.items():
         for attribute in getattr(objective, "requires", ()):
-            if not getattr(plan.labels, attribute):
+            if not plan.tells(attribute):
                 corpora = plan.setting.trained_on(plan.system.trains_on)
                 raise UserError(
                     f"{', '.join(corpora)} do not tell {attribute}, on which the objective "

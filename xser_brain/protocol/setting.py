@@ -63,6 +63,7 @@ class Setting:
             "source": self.source,
             "all": self.source + self.non_target,
             "target": (self.target,),
+            "everything": (*self.source, *self.non_target, self.target),
         }[trains_on]
 
     def corpora(self, trains_on: str) -> tuple[str, ...]:

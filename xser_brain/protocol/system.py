@@ -7,7 +7,7 @@ from typing import Any
 
 from data_prep.errors import UserError
 
-TRAINS_ON = ("source", "all", "target")
+TRAINS_ON = ("source", "all", "target", "everything")
 RANDOM = "random"
 
 
@@ -23,7 +23,8 @@ class System:
     name : str
         As it stands in results and tables.
     trains_on : str
-        ``source``, ``all`` (source and non-target) or ``target``.
+        ``source``, ``all`` (source and non-target), ``target`` or ``everything`` (all
+        three: a model to be used, and not zero-shot).
     objectives : mapping of str to xser_brain.objectives.Objective
         What is optimised: their weighted sum.
     sampler : str or callable
@@ -82,7 +83,14 @@ class System:
     @property
     def zero_shot(self) -> bool:
         """Whether the target is unseen in training."""
-        return self.trains_on != "target"
+        return self.trains_on in ("source", "all")
+
+    @property
+    def units(self) -> Any:
+        """Units of what is said, where an objective asks for them; else None."""
+        objectives = self.objectives.values()
+        asked = (getattr(item, "transcript_units", None) for item in objectives)
+        return next(filter(None, asked), None)
 
     def parts(self) -> tuple:
         """All objects that it is made of."""

@@ -56,7 +56,7 @@ class Table:
     def markdown(self) -> str:
         """The table in GitHub's Markdown, between its bold title and its notes."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
-        table = "\n".join(f"| {' | '.join(map(_piped, line))} |" for line in lines)
+        table = "\n".join(f"| {' | '.join(map(piped, line))} |" for line in lines)
         return "\n\n".join([f"**{inert(self.title)}**", table, *map(inert, self.notes)])
 
     def latex(self) -> str:
@@ -99,7 +99,8 @@ class Table:
         )
 
 
-def _piped(cell: str) -> str:
+def piped(cell: str) -> str:
+    """A cell of a Markdown table: ``inert``, and not cut at its bars."""
     return inert(cell).replace("|", "\\|")
 
 

@@ -16,6 +16,7 @@ from data_prep.outside import cell
 from xser_brain.evaluation.intervals import FEWEST_UNITS, mean_interval
 from xser_brain.evaluation.metrics import macro_f1, uar
 from xser_brain.evaluation.significance import compare, holm, signed_rank
+from xser_brain.reports.gains import gains, gains_table
 from xser_brain.reports.paper import (
     in_order,
     paper_counts,
@@ -508,10 +509,13 @@ class Report:
     tables: list[Table]
 
 
-def gather(results: Path, purpose: str = "result") -> Report:
+def gather(
+    results: Path, purpose: str = "result", reference: str | None = None
+) -> Report:
     """Read all runs below a folder and make their tables.
 
-    ``purpose`` is ``result`` or ``tuning``. UserError if there is no run, one is
+    ``purpose`` is ``result`` or ``tuning``; with a ``reference``, a system's name, what
+    each other one gains on it is told, too. UserError if there is no run, one is
     damaged, or they may not stand in one table.
     """
     groups = group_runs(find_runs(results), purpose)
@@ -535,6 +539,13 @@ def gather(results: Path, purpose: str = "result") -> Report:
                 f", and other systems against {REFERENCE}" if own_systems else ""
             )
             report.tables.append(claims_table(tested, f"{title}. {what}"))
+        if reference and (gained := gains(own, subset, reference)):
+            report.tables.append(gains_table(gained, f"Gains on {reference}. {what}"))
+    if reference and not any(reference in group.systems for group in groups):
+        raise UserError(
+            f"--reference: no run of {reference} below {results}; there are: "
+            + ", ".join(in_order({s for group in groups for s in group.systems}))
+        )
     return report
 
 

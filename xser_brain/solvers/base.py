@@ -95,7 +95,7 @@ class Solver:
     Attributes
     ----------
     pooling : str
-        What it needs of the encoder: ``mean``, ``loud`` or ``both``.
+        What it needs of the encoder, see ``Encoder``.
     """
 
     pooling: str = next(iter(POOLINGS))

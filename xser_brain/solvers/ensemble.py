@@ -54,8 +54,7 @@ class Ensemble(Solver):
             )
         self.members = [*members]
         self.size = number("size", size, least=1, whole=True)
-        needed = {member.pooling for member in members}
-        self.pooling = "both" if len(needed) > 1 else needed.pop()
+        self.pooling = Stacked.pooling
 
     def solve(self, vectors: Vectors) -> Solution:
         """See ``Solver.solve``."""

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from xser_brain.numbers import number
 from xser_brain.solvers.stacked import LEAST, Fit, Stacked
@@ -47,7 +48,9 @@ class Logistic(Stacked):
                 C=1 / max(strength, LEAST), max_iter=self.iterations, tol=1e-6
             )
             x = ((own.x - mean) / scale).astype(np.float32)
-            with warnings.catch_warnings():
+            # Threads that wait for each other cost more than products so small: with two,
+            # on cores that others use too, fifty times as much.
+            with warnings.catch_warnings(), threadpool_limits(1):
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 model.fit(x, own.emotions, weights)
             return Fit(mean, scale, *_of_all(model, own.classes))

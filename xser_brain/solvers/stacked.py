@@ -109,12 +109,12 @@ class Stacked(Solver):
         Candidates: numbers of layers (0 is the transformer's input), or ``all`` but the
         input, ``middle`` (the one half-way up), ``last``.
     poolings : sequence of str
-        Candidates: ``mean``, ``loud`` or ``both``.
+        Candidates: ``mean``, ``loud``, ``energy``, or ``both`` or ``all`` of them.
     strengths : sequence of float
         Candidates: of the penalty, on standardised vectors and weights that add up to 1.
-    balanced : bool
-        Whether each (language, emotion) cell counts as much as another, instead of each
-        utterance.
+    balanced : sequence of bool
+        Candidates: whether each (language, emotion) cell counts as much as another,
+        instead of each utterance.
 
     Raises
     ------
@@ -122,25 +122,26 @@ class Stacked(Solver):
         If a candidate makes no sense.
     """
 
+    # Whatever is taken of them: so all such solvers share what is cached.
+    pooling = "all"
+
     def __init__(
         self,
         layers: Sequence = ("all",),
         poolings: Sequence[str] = ("both",),
         strengths: Sequence[float] = (1.0,),
-        balanced: bool = True,
+        balanced: Sequence[bool] = (True,),
     ):
         unknown = [name for name in poolings if name not in POOLINGS]
         if unknown or not poolings:
             raise UserError(
                 f"poolings is {list(poolings)}: name some of {', '.join(POOLINGS)}"
             )
-        if not layers or not strengths:
-            raise UserError("name at least one of layers, and one of strengths")
+        if not layers or not strengths or balanced in ([], ()):
+            raise UserError("name at least one of layers, of strengths and of balanced")
         self.layers, self.poolings = [*layers], [*poolings]
         self.strengths = [number("strengths", value, least=0.0) for value in strengths]
-        self.balanced = bool(balanced)
-        needed = {name for pooling in poolings for name in POOLINGS[pooling]}
-        self.pooling = "both" if len(needed) > 1 else needed.pop()
+        self.balanced = [balanced] if isinstance(balanced, bool) else [*balanced]
 
     def fitter(self, training: Training) -> Fitter:
         """Make ready to fit one vector, with languages left out or not.
@@ -168,13 +169,15 @@ class Stacked(Solver):
         Returns
         -------
         list of dict
-            ``layers`` (list of int), ``pooling`` and ``strength``.
+            ``layers`` (list of int), ``pooling``, ``strength`` and ``balanced``.
         """
         layers = [_numbers(value, vectors.layers) for value in self.layers]
         return [
-            {"layers": which, "pooling": pooling, "strength": strength}
-            for which, pooling, strength in itertools.product(
-                layers, self.poolings, self.strengths
+            dict(
+                zip(("layers", "pooling", "strength", "balanced"), values, strict=True)
+            )
+            for values in itertools.product(
+                layers, self.poolings, self.strengths, self.balanced
             )
         ]
 
@@ -267,27 +270,32 @@ class Fitted:
     def __init__(self, solver: Stacked, vectors: Vectors):
         self.vectors, self.candidates = vectors, solver.candidates(vectors)
         self.used = sorted({v for c in self.candidates for v in _vectors(c, vectors)})
-        weights = np.ones(len(vectors.emotions))
-        if solver.balanced:
-            weights = cell_weights(vectors.languages, vectors.emotions)
-        emotions, languages, weights = (
-            np.tile(array, len(vectors.views))
-            for array in (vectors.emotions, vectors.languages, weights)
+        views = len(vectors.views)
+        emotions, languages = (
+            np.tile(array, views) for array in (vectors.emotions, vectors.languages)
         )
+        weights = {True: cell_weights(vectors.languages, vectors.emotions)}
+        weights[False] = np.ones_like(weights[True])
         self.fitters = {
-            vector: solver.fitter(
+            (vector, balanced): solver.fitter(
                 Training(
-                    vectors.of(vector), emotions, languages, weights, vectors.classes
+                    vectors.of(vector),
+                    emotions,
+                    languages,
+                    np.tile(weights[balanced], views),
+                    vectors.classes,
                 )
             )
-            for vector in self.used
+            for vector, balanced in itertools.product(self.used, solver.balanced)
         }
 
     def on_all(self, number: int) -> dict[int, Fit]:
         """The classifiers of a candidate by vector, fitted to all languages."""
         candidate = self.candidates[number]
         return {
-            vector: self.fitters[vector](None, candidate["strength"])
+            vector: self.fitters[vector, candidate["balanced"]](
+                None, candidate["strength"]
+            )
             for vector in _vectors(candidate, self.vectors)
         }
 
@@ -306,15 +314,20 @@ class Fitted:
         index, own = self.vectors.where(language)
         scores = {}
         strengths = sorted({c["strength"] for c in self.candidates}, reverse=True)
-        for vector, strength in itertools.product(self.used, strengths):
+        for (vector, balanced), fit in self.fitters.items():
             x = self.vectors.views[0][own, vector].astype(float)
-            scores[vector, strength] = self.fitters[vector](index, strength).scores(x)
-        means = []
-        for candidate in self.candidates:
-            which = _vectors(candidate, self.vectors)
-            total = sum(scores[vector, candidate["strength"]] for vector in which)
-            means.append(total / len(which))
-        return means
+            for strength in strengths:
+                scores[vector, balanced, strength] = fit(index, strength).scores(x)
+        return [
+            np.mean(
+                [
+                    scores[vector, candidate["balanced"], candidate["strength"]]
+                    for vector in _vectors(candidate, self.vectors)
+                ],
+                axis=0,
+            )
+            for candidate in self.candidates
+        ]
 
     def judge(self, language: str) -> list[float]:
         """Each candidate's UAR in percent on a language, fitted to the others."""

@@ -1,5 +1,8 @@
 """From a plan and a recipe's objects to the Brain that trains."""
 
+import logging
+from dataclasses import replace
+
 import torch
 from speechbrain.utils.epoch_loop import EpochCounterWithStopper
 from speechbrain.utils.train_logger import FileTrainLogger
@@ -7,10 +10,12 @@ from speechbrain.utils.train_logger import FileTrainLogger
 from data_prep.errors import UserError
 from xser_brain.brain import XSERBrain
 from xser_brain.data.sampling import Batches
+from xser_brain.data.units import Vocabulary
 from xser_brain.encoders import Encoder
+from xser_brain.encoders.pieces import WithFrames
 from xser_brain.head import StackedHead
 from xser_brain.objectives import Objectives
-from xser_brain.protocol import Plan
+from xser_brain.protocol import Plan, System
 from xser_brain.solvers import Solution
 from xser_brain.training.checkpoints import (
     AtomicCheckpointer,
@@ -20,6 +25,7 @@ from xser_brain.training.checkpoints import (
 )
 from xser_brain.training.spec import Spec
 
+logger = logging.getLogger(__name__)
 ALWAYS = 10**9  # validations without a gain, where nothing shall stop early
 
 
@@ -66,8 +72,74 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
     return model["build"](source=source, pooling=solver.pooling)
 
 
+def _needing_frames(system: System) -> list[str]:
+    """The objectives on frames."""
+    return [name for name, item in system.objectives.items() if item.needs_frames]
+
+
+def require_frames(spec: Spec, encoder: Encoder) -> None:
+    """Refuse an objective on frames where these do not train, or are not given.
+
+    Arguments
+    ---------
+    spec : Spec
+        The run's.
+    encoder : Encoder
+        The run's.
+
+    Raises
+    ------
+    UserError
+        If that is so.
+    """
+    for name in _needing_frames(spec.system):
+        if encoder.frozen:
+            raise UserError(
+                f"the objective {name} of {spec.system.name} trains the frames of an "
+                f"encoder, and {spec.label} is frozen: pass --adaptation=lora, or use a "
+                "--system without it"
+            )
+        if not encoder.gives_frames:
+            raise UserError(
+                f"the objective {name} of {spec.system.name} is on frames, and "
+                f"{type(encoder).__name__} has a forward of its own: give it a "
+                "with_frames too, or use a --system without it"
+            )
+
+
+def learn_units(spec: Spec, plan: Plan) -> Vocabulary | None:
+    """Units of what is said in training, learnt anew each time: they come out the same.
+
+    Arguments
+    ---------
+    spec : Spec
+        The run's.
+    plan : Plan
+        Who sees what.
+
+    Returns
+    -------
+    Vocabulary, optional
+        None if no objective asks for them.
+    """
+    units = spec.system.units
+    if units is None:
+        return None
+    vocabulary = units.learn(row.text for row in plan.train)
+    logger.info(
+        "%d units, learnt from %d sentences",
+        len(vocabulary.pieces),
+        vocabulary.sentences,
+    )
+    return vocabulary
+
+
 def build_modules(
-    spec: Spec, plan: Plan, encoder: Encoder, solution: Solution | None = None
+    spec: Spec,
+    plan: Plan,
+    encoder: Encoder,
+    solution: Solution | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> dict:
     """Everything that trains, the encoder apart.
 
@@ -81,6 +153,8 @@ def build_modules(
         The run's.
     solution : Solution, optional
         Of the system's solver, which leaves nothing to train.
+    vocabulary : Vocabulary, optional
+        Units of what is said.
 
     Returns
     -------
@@ -97,8 +171,9 @@ def build_modules(
         encoder.vectors, encoder.width, int(projection), float(model["dropout"])
     )
     classifier = torch.nn.Linear(head.width, len(plan.label_set.names))
+    labels = replace(plan.labels, units=vocabulary.pieces if vocabulary else ())
     for objective in spec.system.objectives.values():
-        objective.prepare(head.width, plan.labels)
+        objective.prepare(head.width, labels, encoder.frame_width)
     objectives = Objectives(spec.system.objectives)
     return {"head": head, "classifier": classifier, "objectives": objectives}
 
@@ -159,6 +234,7 @@ def build_brain(
     cached: str | None,
     run_opts: dict,
     solution: Solution | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> XSERBrain:
     """The Brain, with a checkpointer that knows all that a resumed run needs.
 
@@ -176,13 +252,15 @@ def build_brain(
         SpeechBrain's run options.
     solution : Solution, optional
         Of the system's solver.
+    vocabulary : Vocabulary, optional
+        Units of what is said.
 
     Returns
     -------
     XSERBrain
     """
     training, selection = spec.training, spec.system.selection
-    modules = build_modules(spec, plan, encoder, solution)
+    modules = build_modules(spec, plan, encoder, solution, vocabulary)
     if cached != "pooled":
         modules["encoder"] = encoder
     steps, every = int(training["steps"]), int(training["validate_every"])
@@ -195,6 +273,8 @@ def build_brain(
     checkpointer = AtomicCheckpointer(
         spec.folder / "save", {"counter": counter, "run_state": run_state}
     )
+    if vocabulary:  # before what it decides on the size of
+        checkpointer.add_recoverable("units", vocabulary)
     for name, module in modules.items():
         if name == "encoder":
             checkpointer.add_recoverable(
@@ -205,6 +285,8 @@ def build_brain(
             )
         elif module.state_dict():
             checkpointer.add_recoverable(name, module)
+    if _needing_frames(spec.system):
+        modules["encoder"] = WithFrames(encoder)
     pretrained = "encoder_source" in spec.hparams["model"]
     rate = (spec.hparams["adapt"] if pretrained else training)[
         "encoder_learning_rate" if pretrained else "learning_rate"

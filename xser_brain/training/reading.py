@@ -13,6 +13,7 @@ from data_prep.hashes import AudioHashes
 from data_prep.manifest import Row
 from xser_brain.data.augmentation import WaveformTransform
 from xser_brain.data.batches import Remembered, Utterances, read_waveform
+from xser_brain.data.units import Vocabulary
 from xser_brain.encoders.health import check_layers
 from xser_brain.features.cache import FeatureCache
 from xser_brain.protocol.labels import Labels
@@ -169,6 +170,7 @@ class Reader:
         labels: Labels,
         training: bool = False,
         augmented: bool = False,
+        vocabulary: Vocabulary | None = None,
     ) -> Utterances:
         """Allow these utterances to be read.
 
@@ -182,6 +184,8 @@ class Reader:
             Whether they are cropped, as in training.
         augmented : bool
             Whether they are changed by the transform.
+        vocabulary : Vocabulary, optional
+            Units to tell by what is said; not of those of which but a piece is heard.
 
         Returns
         -------
@@ -192,11 +196,18 @@ class Reader:
         UserError
             If audio cannot be read.
         """
+        crop = self.crop if training and self.kind != "pooled" else 0.0
+
+        def units(row: Row) -> list[int]:
+            return [] if 0 < crop < row.duration else vocabulary.encode(row.text)
+
+        said = units if vocabulary else None
         transform = self.transform if augmented else None
         if self.cache is None:
             change = Changed(transform) if transform else None
-            crop = self.crop if training else 0.0
-            return Utterances(rows, self.waveforms, labels, crop, change=change)
+            return Utterances(
+                rows, self.waveforms, labels, crop, change=change, units=said
+            )
         views = self.views(rows, training, augmented)
 
         def read(row: Row) -> torch.Tensor:
@@ -212,6 +223,7 @@ class Reader:
             read,
             labels,
             prefixes=self.kind == "prefix",
+            units=said,
             read_all=read_all if alike else None,
         )
 

@@ -17,6 +17,7 @@ from data_prep.manifest import SCHEMA as MANIFEST_SCHEMA
 from data_prep.manifest import Row, write_atomic
 from xser_brain.artefacts import IDENTITY, PREDICTIONS, RUN, read_run
 from xser_brain.brain import XSERBrain, unwrapped
+from xser_brain.data.units import Vocabulary
 from xser_brain.evaluation import embeddings
 from xser_brain.evaluation.summary import in_words, summarise
 from xser_brain.inference.calibration import temper
@@ -26,6 +27,7 @@ from xser_brain.reports.confusion import draw_confusion
 from xser_brain.training.spec import Spec, hparams_sha256
 
 SCHEMA = 1
+UNITS = "units.model"  # of sentencepiece, to look at what the units are
 PACKAGES = ("xser-brain", "torch", "speechbrain", "transformers")
 
 
@@ -45,6 +47,7 @@ def write(
     outputs: Mapping[str, tuple[Sequence[Row], Mapping]],
     spent: Mapping,
     choice: Mapping | None = None,
+    vocabulary: Vocabulary | None = None,
 ) -> None:
     """Write a run's artefacts, run.json last.
 
@@ -61,6 +64,8 @@ def write(
         ``steps`` and ``seconds`` of the training.
     choice : mapping, optional
         What settings were chosen among which, and how.
+    vocabulary : Vocabulary, optional
+        Units of what is said.
     """
     folder = spec.folder
     best = brain.checkpointer.find_checkpoint(max_key="score").meta
@@ -119,6 +124,7 @@ def write(
         "manifest_schema": MANIFEST_SCHEMA,
         "audio_sha256": plan.audio(),
         "incomplete": plan.incomplete,
+        "licences": plan.licences,
         "counts": plan.counts(),
         "audit": plan.audit(),
         "valid": {
@@ -129,6 +135,7 @@ def write(
             "score": best["score"],
         },
         **({"choice": choice} if choice else {}),
+        **({"units": vocabulary.describe()} if vocabulary else {}),
         "target_test": target_test,
         "target_all": target_all,
         "layer_weights": unwrapped(brain.modules.head).weights(),
@@ -145,6 +152,8 @@ def write(
     }
     model = collect(encoder, brain.modules, temperature, predicted.get("train"))
     export(folder / "model", model, spec.settings["whole"], record)
+    if vocabulary:
+        write_atomic(folder / UNITS, vocabulary.model)
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     (folder / IDENTITY).stat()  # a folder moved meanwhile was made anew
     write_atomic(folder / RUN, text.encode())

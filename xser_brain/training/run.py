@@ -20,6 +20,7 @@ from xser_brain import parallel
 from xser_brain.brain import XSERBrain
 from xser_brain.data.batches import Loader, by_duration
 from xser_brain.data.sampling import Joined
+from xser_brain.data.units import Vocabulary
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
 from xser_brain.solvers import Solution, Vectors
@@ -93,6 +94,7 @@ def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
     else:
         _open(spec, run_opts)
         encoder = assemble.build_encoder(spec, plan)
+        assemble.require_frames(spec, encoder)
         crop, device = float(spec.training["crop"]), run_opts["device"]
         root, transform = str(spec.data_root), spec.system.waveforms
         reader = Reader(
@@ -100,11 +102,12 @@ def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
         )
         reader.require(plan.train, [*plan.valid, *plan.test, *plan.rest])
         solution = solve(spec, plan, reader) if spec.system.solver else None
+        vocabulary = assemble.learn_units(spec, plan)
         brain = assemble.build_brain(
-            spec, plan, encoder, reader.kind, run_opts, solution
+            spec, plan, encoder, reader.kind, run_opts, solution, vocabulary
         )
         if solution is None:
-            train(brain, spec, plan, reader, run_opts)
+            train(brain, spec, plan, reader, run_opts, vocabulary)
         else:
             validate(brain, spec, plan, reader)
         # Scoring loads the best checkpoint, in which both are less.
@@ -116,7 +119,16 @@ def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
             facts = reader.facts()
             choice = solution.choice if solution else None
             record.write(
-                spec, plan, identity, brain, encoder, facts, outputs, spent, choice
+                spec,
+                plan,
+                identity,
+                brain,
+                encoder,
+                facts,
+                outputs,
+                spent,
+                choice,
+                vocabulary,
             )
     if if_main_process():
         record.announce(spec.folder)
@@ -154,7 +166,12 @@ def _require_trained(brain: XSERBrain, spec: Spec) -> None:
 
 
 def train(
-    brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader, run_opts: Mapping
+    brain: XSERBrain,
+    spec: Spec,
+    plan: Plan,
+    reader: Reader,
+    run_opts: Mapping,
+    vocabulary: Vocabulary | None = None,
 ) -> None:
     """Train on the plan's training part, and select on its validation part.
 
@@ -164,13 +181,17 @@ def train(
         The run's.
     run_opts : mapping
         SpeechBrain's run options.
+    vocabulary : Vocabulary, optional
+        Units of what is said.
 
     Raises
     ------
     UserError
         If there is nothing to train on, or nothing trained to test.
     """
-    train_set = reader.open(plan.train, plan.labels, training=True, augmented=True)
+    train_set = reader.open(
+        plan.train, plan.labels, training=True, augmented=True, vocabulary=vocabulary
+    )
     languages = assemble.valid_languages(plan)
     valid_set = reader.open(plan.valid, replace(plan.labels, languages=languages))
     accumulated = run_opts["grad_accumulation_factor"]

@@ -338,7 +338,15 @@ class Spec:
         if run_opts["grad_accumulation_factor"] > 1:
             decisive["accumulated"] = "as one batch"  # before, each was a step's part
         return {
-            "hparams": {**decisive_values(self.text), **self._own_code()},
+            "hparams": {
+                **decisive_values(self.text),
+                **self._own_code(),
+                **(
+                    {"system.transcripts": plan.transcripts()}
+                    if self.system.units
+                    else {}
+                ),
+            },
             "protocol": plan.sha256(),
             "options": decisive,
             "seed": self.seed,
@@ -472,6 +480,9 @@ def _check_parts(system: System, samplers: Mapping) -> None:
                 f"system {system.name}: an objective cannot be called {name}: give it "
                 "another name"
             )
+        if objective.transcript_units not in (None, system.units):
+            mend = "let all objectives of a system ask for the same"
+            raise refused(f"the units of {name}", objective.transcript_units, mend)
     sampler = system.sampler
     if not callable(sampler) and sampler not in [*samplers]:
         mend = f"use one of {', '.join(samplers)}, or !name: of a class"
@@ -511,7 +522,9 @@ def _system(name: str, hparams: Mapping) -> System:
                 f"system {name}: unknown key {key!r}: there are {', '.join(SYSTEM_KEYS)}"
             )
     if "trains_on" not in block:
-        raise UserError(f"system {name}: no trains_on: say source, all or target")
+        raise UserError(
+            f"system {name}: no trains_on: say source, all, target or everything"
+        )
     augmentation = block.get("augmentation") or {}
     if not isinstance(augmentation, Mapping):
         raise UserError(
