@@ -27,7 +27,7 @@ from xser_brain.encoders.weights import check_encoder
 from xser_brain.evaluation import embeddings, transductive
 from xser_brain.evaluation.material import of_table
 from xser_brain.evaluation.summary import summarise
-from xser_brain.features import store
+from xser_brain.features import shards, store
 from xser_brain.grids import cluster, grid
 from xser_brain.inference import Classifier
 from xser_brain.inference import config as schema
@@ -183,16 +183,20 @@ JOBS = {"a/b/1": {"array": "xser-0123abcd", "index": 0, "argv": ["x"], "id": "1_
 
 
 def array_file(folder: Path) -> dict[str, bytes]:
-    """An array as a store writes it."""
+    """Arrays as a store writes them."""
     opened = store.Store(folder, "0f" * 8, {"source": "a", "what": "b"})
-    opened.write("ab" * 8, np.arange(12, dtype=np.float32).reshape(3, 4))
-    return {path.name: path.read_bytes() for path in folder.rglob("*.npy")}
+    for name in ("ab" * 8, "cd" * 8):
+        opened.write(name, np.arange(12, dtype=np.float32).reshape(3, 4))
+    opened.seal()
+    [path] = folder.rglob("*.shard")
+    return {"a.shard": path.read_bytes()}
 
 
-def read_array(path: Path) -> object:
-    """As a cache does, for which a damaged array is one that is not there."""
-    with contextlib.suppress(store.Damaged, FileNotFoundError):
-        return store.read_array(path)
+def read_arrays(path: Path) -> object:
+    """As a cache does, for which damaged arrays are ones that are not there."""
+    with contextlib.suppress(shards.Damaged, FileNotFoundError):
+        shard = shards.Shard(path)
+        return [shard.read(number).tobytes() for number in range(len(shard.keys))]
 
 
 def features(_: Path) -> dict[str, bytes]:
@@ -441,7 +445,7 @@ READERS = [
         one("hyperparams.yaml", "run:\n  manifests: null\n  data_root: /corpora\n"),
         lambda path: transductive._settings(path.parent),
     ),
-    Reader("features, an array", array_file, read_array),
+    Reader("features, arrays", array_file, read_arrays),
     Reader("features, what they are", features, read_features, True),
     Reader(
         "state of a sampler", one("s.json", '{"seed": 1, "epoch": 2}'), sampler_state

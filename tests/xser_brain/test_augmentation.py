@@ -117,7 +117,7 @@ def test_copies_are_kept_by_class_settings_and_number(rows, cache, tmp_path):
     cache = cache()
 
     def entries():
-        return {path.name for path in (tmp_path / "f").rglob("*.npy")}
+        return {path.name for path in (tmp_path / "f").rglob("*.shard")}
 
     seen, tensors = [], []
     for transform, view in (

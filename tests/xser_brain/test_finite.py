@@ -110,7 +110,7 @@ def test_features_that_are_no_numbers(
     line = complaint(argv(tmp_path / "r", **changes, adaptation=adaptation))
     assert "NaN or infinite" in line
     assert any(name in line for name in ("ravdess-", "esd-", "urdu-"))
-    assert not list(tmp_path.rglob("*.npy"))
+    assert not list(tmp_path.rglob("*.shard"))
     assert not list(tmp_path.rglob("run.json"))
 
 

@@ -440,7 +440,7 @@ def test_ctc_of_a_frozen_encoder_is_refused(argv, small_encoder, complaint, tmp_
         line = complaint(argv(tmp_path / cache, cache=cache, **options))
         assert "the objective transcript of with_ctc trains the frames of" in line
         assert "wav2vec2 is frozen: pass --adaptation=lora, or use a --system" in line
-    assert not [*tmp_path.rglob("*.npy")]  # before anything is encoded
+    assert not [*tmp_path.rglob("*.shard")]  # before anything is encoded
 
 
 def test_corpora_without_transcripts_are_refused(argv, complaint, tmp_path):

@@ -33,6 +33,7 @@ VERSION = 2  # of what is stored; raise it when an encoder's arithmetic changes
 KINDS = ("pooled", "frames", "prefix")
 DTYPES = ("float32", "float16")
 OVERHEAD = 256  # bytes of an entry beside its values, at most
+LOOKED_UP = 1024  # entries at once
 
 
 def fingerprint(encoder: Encoder, kind: str = "pooled") -> str:
@@ -187,7 +188,7 @@ class FeatureCache:
         batch_size: int | None = None,
         transform: WaveformTransform | None = None,
         view: int = 0,
-    ) -> Mapping[str, torch.Tensor]:
+    ) -> "Features":
         """Look features up, and compute those that are missing.
 
         Arguments
@@ -208,57 +209,67 @@ class FeatureCache:
 
         Returns
         -------
-        mapping of str to float32 torch.Tensor
+        Features
             By utterance ID: pooled (vectors, width), frames (layers, frames, width) or
-            prefix (frames, width). The pooled are held in memory, the others are
-            mapped from disk when they are asked for.
+            prefix (frames, width), read from disk when they are asked for.
         """
         variant = Variant(transform, view) if transform else None
         names, damaged = self._names(rows, crop, variant), self.store.damaged
-        held: dict[str, torch.Tensor] = {}
-        lacking = [row for row in rows if not self._read(row.ID, names, held)]
+        self.store.refresh()
+        lacking = self._lacking(rows, names)
         if self.store.damaged > damaged:
             logger.warning(
-                "%d damaged entries in %s: they are computed again",
+                "%d damaged files in %s: what they held is computed again",
                 self.store.damaged - damaged,
                 self.store.folder,
             )
         if lacking:
             self.store.make_room(self.size(lacking, crop))
-            self._compute(lacking, names, held, crop, batch_size, variant)
-        return held if self.kind == "pooled" else _Mapped(self.store, names)
+            try:
+                self._compute(lacking, names, crop, batch_size, variant)
+            finally:
+                self.store.seal()
+        return Features(self.store, names)
 
-    def _read(
-        self, row_id: str, names: Mapping[str, str], held: dict[str, torch.Tensor]
-    ) -> bool:
-        """Whether an entry is there and whole; if it is pooled, read and hold it."""
-        array = self.store.read(names[row_id], verify=self.kind == "pooled")
+    def _lacking(self, rows: Sequence[Row], names: Mapping[str, str]) -> list[Row]:
+        """The utterances of which there is no entry, or no whole one."""
+        lacking = []
+        for start in range(0, len(rows), LOOKED_UP):
+            some = rows[start : start + LOOKED_UP]
+            if self.kind == "pooled":
+                places = self.store.places([names[row.ID] for row in some])
+                arrays = self.store.gather(places)
+                if arrays is not None and self._sound(arrays, arrays.shape[1:]):
+                    continue
+            lacking += [row for row in some if not self._there(names[row.ID])]
+        return lacking
+
+    def _there(self, name: str) -> bool:
+        """Whether an entry is there; if it is pooled, whether it is whole, too."""
+        array = self.store.read(name, verify=self.kind == "pooled")
         if array is None:
             return False
-        encoder, frames = self.encoder, array.shape[-2:-1]
+        if not self._sound(array, array.shape):
+            self.store.damaged += 1
+            return False
+        return True
+
+    def _sound(self, array: np.ndarray, found: tuple[int, ...]) -> bool:
+        """Whether an array, or one of several, has its shape, and holds numbers."""
+        encoder, frames = self.encoder, found[-2:-1]
         shape = {
             "pooled": (encoder.vectors, encoder.width),
             "frames": (encoder.layers, *frames, encoder.width),
             "prefix": (*frames, encoder.prefix_width),
         }[self.kind]
-        sound = self.kind != "pooled" or np.isfinite(array).all()
-        if array.shape != shape or not sound:
-            self.store.damaged += 1
-            return False
-        self._hold(row_id, array, held)
-        return True
-
-    def _hold(
-        self, row_id: str, array: np.ndarray, held: dict[str, torch.Tensor]
-    ) -> None:
-        if self.kind == "pooled":
-            held[row_id] = torch.from_numpy(np.array(array, np.float32))
+        return found == shape and (
+            self.kind != "pooled" or bool(np.isfinite(array).all())
+        )
 
     def _compute(
         self,
         lacking: Sequence[Row],
         names: Mapping[str, str],
-        held: dict[str, torch.Tensor],
         crop: float,
         batch_size: int | None,
         variant: "Variant | None",
@@ -288,7 +299,8 @@ class FeatureCache:
         def wanted() -> Iterator[list[Row]]:
             for indices in batches[first:] + batches[:first]:
                 rows = [lacking[index] for index in indices]
-                left = [row for row in rows if not self._read(row.ID, names, held)]
+                self.store.refresh()
+                left = [row for row in rows if not self._there(names[row.ID])]
                 shown.update(len(rows) - len(left))
                 if left:
                     yield left
@@ -306,9 +318,7 @@ class FeatureCache:
                             "nothing of it was kept; look at this recording, and at "
                             "the encoder's weights",
                         )
-                    array = self._rounded(array)
-                    self.store.write(names[row.ID], array)
-                    self._hold(row.ID, array, held)
+                    self.store.write(names[row.ID], self._rounded(array))
                 shown.update(len(rows))
 
     def _encode(self, waveforms: Sequence[torch.Tensor]) -> list[np.ndarray]:
@@ -350,25 +360,39 @@ class Variant:
         return self.transform(waveform, np.random.default_rng(seed))
 
 
-class _Mapped(Mapping):
-    """Entries by utterance ID, mapped into memory when asked for."""
+class Features(Mapping):
+    """Entries by utterance ID, copied from mapped files when they are asked for.
+
+    Arguments
+    ---------
+    store : Store
+        Where they are.
+    names : mapping of str to str
+        Their names there, by utterance ID.
+    """
 
     def __init__(self, store: Store, names: Mapping[str, str]):
         self.store, self.names = store, names
-        self._verified: set[str] = set()
+        self._numbers = {row_id: number for number, row_id in enumerate(names)}
+        self._places = store.places([*names.values()])
 
     def __getitem__(self, row_id: str) -> torch.Tensor:
-        name = self.names[row_id]
-        array = self.store.read(name, verify=name not in self._verified)
+        array = self.store.read(self.names[row_id])
         if array is None:
-            path = self.store.path(name)
-            path.unlink(missing_ok=True)
             raise UserError(
-                f"{path} was removed or damaged since this run began: give the same "
-                "command again, it is computed again and the run goes on"
+                f"the features of {row_id} in {self.store.folder} were removed or damaged "
+                "since this run began: give the same command again, they are computed "
+                "again and the run goes on"
             )
-        self._verified.add(name)
-        return torch.from_numpy(array).float()
+        return torch.from_numpy(np.array(array, np.float32))
+
+    def several(self, row_ids: Sequence[str]) -> list[torch.Tensor]:
+        """What ``[]`` gives of each, as copies and much faster where all are alike."""
+        numbers = [self._numbers[row_id] for row_id in row_ids]
+        arrays = self.store.gather(self._places[numbers])
+        if arrays is None:
+            return [self[row_id] for row_id in row_ids]
+        return [*torch.from_numpy(arrays).float()]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

@@ -214,8 +214,18 @@ class Reader:
             view = int(torch.randint(len(views), ())) if len(views) > 1 else 0
             return views[view][row.ID]
 
-        prefixes = self.kind == "prefix"
-        return Utterances(rows, read, labels, prefixes=prefixes, units=said)
+        def read_all(some: list[Row]) -> list[torch.Tensor]:
+            return views[0].several([row.ID for row in some])
+
+        alike = self.kind == "pooled" and len(views) == 1
+        return Utterances(
+            rows,
+            read,
+            labels,
+            prefixes=self.kind == "prefix",
+            units=said,
+            read_all=read_all if alike else None,
+        )
 
 
 class Changed:
