@@ -20,6 +20,17 @@ SHARED = Path(
 )
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """What was logged of damaged names is no UTF-8, and xdist ends at a report of it."""
+    report = yield
+    report.sections = [
+        (title, text.encode("utf-8", "backslashreplace").decode())
+        for title, text in report.sections
+    ]
+    return report
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of development data; tests that need it are skipped without it."""

@@ -48,7 +48,7 @@ def test_damaged_files_are_values_or_user_errors(reader, seeds):
     def search(random):
         with tempfile.TemporaryDirectory() as home:
             told = fuzz.attempt(reader, seeds(reader), Path(home) / "x", random)
-        assert not told or told.startswith("UserError: "), told
+        assert not told or told.startswith("UserError: "), ascii(told)
 
     search()
 
