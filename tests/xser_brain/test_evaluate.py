@@ -218,6 +218,8 @@ def test_models_and_corpora_make_one_leaderboard(
     text = (tmp_path / "out/evaluation.md").read_text()
     assert out.strip().startswith("**Leaderboard**")
     assert "Paired tests" in out
+    test = next(t for t in single if t["setting"] == "emodb")
+    assert f"| {test['better']} > {test['worse']} | emodb |" in out
     assert "Confusion." in text
     assert "Confusion." not in out
     [row] = [line for line in out.splitlines() if line.startswith(f"| {finished} |")][

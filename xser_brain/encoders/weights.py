@@ -134,7 +134,7 @@ def snapshot(
             name, revision=revision, allow_patterns=list(files)
         )
     except (OSError, ValueError, HfHubHTTPError, HFValidationError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].split(". ")[0]
         raise UserError(
             f"cannot get {name} from the hub ({reason[:200]}): {mend}, or a name "
             f"that can be reached (where there is a network: `hf download {name}`)"

@@ -201,7 +201,7 @@ def tables(given: Sequence[Entry]) -> list[Table]:
             found.append(_leaders(of_labels, f"Leaderboard{title}"))
     found.append(_figures(given))
     if tested := comparisons(given):
-        found.append(claims_table(tested, "Paired tests", CLAIMS_NOTE, seeds=False))
+        found.append(claims_table(tested, "Paired tests", CLAIMS_NOTE, models=True))
     return found
 
 

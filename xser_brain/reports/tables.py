@@ -459,12 +459,15 @@ def _plus_minus(mean: float, spread: float | None) -> str:
 
 
 def claims_table(
-    tested: Sequence[Claim], title: str, note: str = CLAIMS_NOTE, seeds: bool = True
+    tested: Sequence[Claim], title: str, note: str = CLAIMS_NOTE, models: bool = False
 ) -> Table:
     """Pairs of systems, each with its difference, interval and tests.
 
-    ``seeds`` is whether there may be several.
+    Of ``models`` there is one seed, and they are called as they were given, as is what
+    they are scored on.
     """
+    seeds = not models
+    system, setting = (str, str) if models else (system_name, setting_name)
     rows = []
     for claim in tested:
         interval = (
@@ -473,8 +476,8 @@ def claims_table(
         p = _p_value(claim.p_holm)
         rows.append(
             [
-                f"{system_name(claim.better)} > {system_name(claim.worse)}",
-                setting_name(claim.setting),
+                f"{system(claim.better)} > {system(claim.worse)}",
+                setting(claim.setting),
                 f"{claim.difference:+.1f}{interval}".replace("-", "−"),
                 _p_value(claim.p),
                 f"**{p}**" if claim.p_holm < LEVEL else p,
