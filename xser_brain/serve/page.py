@@ -445,8 +445,19 @@ def trust(config: dict, threshold: float, language: str = ENGLISH) -> str:
     str
         Markdown.
     """
-    result, calibration = config["result"], config["calibration"]
     say = functools.partial(texts.text, language)
+    tell = _unheard if config.get("left_out") else _measured
+    return say(
+        "trust",
+        figures=tell(config, language),
+        threshold=f"{100 * threshold:.0f}",
+        unsure=say("unsure"),
+    )
+
+
+def _measured(config: dict, language: str) -> str:
+    """What the model itself got on its target."""
+    result, say = config["result"], functools.partial(texts.text, language)
     heard = texts.spoken(language, result["language"])
     if config["training"]["standin"]:
         heard = say("synthetic", language=heard)
@@ -457,7 +468,7 @@ def trust(config: dict, threshold: float, language: str = ENGLISH) -> str:
         low, high = (f"{bound:.0f}" for bound in bounds)
         interval = say("interval", unit=say(unit), low=low, high=high)
     return say(
-        "trust",
+        "measured",
         language=heard,
         target=corpus_name(result["target"]),
         protocol=result["protocol"],
@@ -465,9 +476,23 @@ def trust(config: dict, threshold: float, language: str = ENGLISH) -> str:
         uar=f"{measured['uar']:.0f}",
         interval=interval,
         chance=f"{100 / len(config['labels']):.0f}",
-        error=f"{calibration['ece_target_after']:.0f}",
-        threshold=f"{100 * threshold:.0f}",
-        unsure=say("unsure"),
+        error=f"{config['calibration']['ece_target_after']:.0f}",
+    )
+
+
+def _unheard(config: dict, language: str) -> str:
+    """What the like of it got on languages left out: it has itself heard its target."""
+    figures = sorted(config["left_out"], key=lambda one: -one["uar"])
+    own = [
+        f"{texts.spoken(language, one['language'])} {one['uar']:.0f} %"
+        for one in figures
+    ]
+    return texts.text(
+        language,
+        "unheard",
+        uar=f"{sum(one['uar'] for one in figures) / len(figures):.0f}",
+        chance=f"{100 / len(config['labels']):.0f}",
+        figures=texts.listed(language, own),
     )
 
 

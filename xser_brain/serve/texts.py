@@ -38,10 +38,16 @@ TEXTS: dict[str, dict[str, str]] = {
         "time": "Share of the time",
         "line": "Over time: probabilities in windows of a few seconds. A click on a part "
         "plays from there.",
-        "trust": "**How far to trust it.** On {language} ({target}, {protocol}, n = {n}) it "
+        "measured": "On {language} ({target}, {protocol}, n = {n}) it "
         "named {uar} % of each emotion's utterances rightly (mean over emotions, UAR"
         "{interval}; guessing: {chance} %). Its probabilities were off by {error} % there "
-        "(expected calibration error). Below {threshold} % it says *{unsure}*. Other "
+        "(expected calibration error).",
+        "unheard": "In a language that it has not heard, expect about {uar} % of each "
+        "emotion's utterances to be named rightly (UAR; guessing: {chance} %): so much "
+        "models made in the same way got on languages left out of their training, "
+        "{figures}. On those that it was trained on it does better.",
+        "trust": "**How far to trust it.** {figures} Below {threshold} % it says "
+        "*{unsure}*. Other "
         "languages, rooms, microphones and spontaneous speech may be harder. Each "
         "recording is judged by itself: nothing is adapted to those given, which would "
         "be another protocol than zero-shot.\n\nWhat a voice expresses is not what a "
@@ -82,10 +88,15 @@ TEXTS: dict[str, dict[str, str]] = {
         "time": "Anteil der Zeit",
         "line": "Im Verlauf: Wahrscheinlichkeiten in Fenstern von einigen Sekunden. Ein "
         "Klick auf einen Abschnitt spielt von dort an.",
-        "trust": "**Wie weit man ihm trauen kann.** Auf {language} ({target}, {protocol}, "
+        "measured": "Auf {language} ({target}, {protocol}, "
         "n = {n}) benannte es {uar} % der Äußerungen jeder Emotion richtig (Mittel über "
         "die Emotionen, UAR{interval}; geraten: {chance} %). Seine Wahrscheinlichkeiten "
-        "lagen dort um {error} % daneben (erwarteter Kalibrierungsfehler). Unter "
+        "lagen dort um {error} % daneben (erwarteter Kalibrierungsfehler).",
+        "unheard": "In einer Sprache, die es nicht gehört hat, sind etwa {uar} % der "
+        "Äußerungen jeder Emotion richtig zu erwarten (UAR; geraten: {chance} %): So viel "
+        "erreichten ebenso erzeugte Modelle in Sprachen, die in ihrem Training fehlten, "
+        "{figures}. In denen, mit denen es trainiert wurde, ist es besser.",
+        "trust": "**Wie weit man ihm trauen kann.** {figures} Unter "
         "{threshold} % sagt es *{unsure}*. Andere Sprachen, Räume, Mikrofone und "
         "spontane Sprache können schwerer sein. Jede Aufnahme wird für sich beurteilt: "
         "Nichts wird an die gegebenen angepasst; das wäre ein anderes Protokoll als "
@@ -122,9 +133,13 @@ TEXTS: dict[str, dict[str, str]] = {
         "bars": "確率",
         "time": "時間の割合",
         "line": "時間変化：数秒ごとの確率。区間をクリックすると、そこから再生します。",
-        "trust": "**どこまで信頼できるか。** {language}（{target}、{protocol}、n = {n}）では、各感情の発話の"
+        "measured": "{language}（{target}、{protocol}、n = {n}）では、各感情の発話の"
         "{uar} %を正しく答えました（感情ごとの平均、UAR{interval}。当て推量：{chance} %）。"
-        "確率の誤差は{error} %でした（期待較正誤差）。{threshold} %未満では「{unsure}」と答えます。"
+        "確率の誤差は{error} %でした（期待較正誤差）。",
+        "unheard": "学習していない言語では、各感情の発話の約{uar} %が正しく答えられると見込まれます"
+        "（UAR。当て推量：{chance} %）。これは、同じ方法で作ったモデルが、学習から除いた言語で得た値です"
+        "（{figures}）。学習した言語ではこれより良くなります。",
+        "trust": "**どこまで信頼できるか。** {figures}{threshold} %未満では「{unsure}」と答えます。"
         "ほかの言語、部屋、マイク、自発的な発話ではより難しいことがあります。録音は一つずつ判定され、"
         "与えられた録音への適応は行いません（適応すればゼロショットではなくなります）。\n\n"
         "声が表すものは、その人が感じていることと同じではありません。人の評価には使わないでください。",
@@ -158,9 +173,12 @@ TEXTS: dict[str, dict[str, str]] = {
         "bars": "概率",
         "time": "所占时间",
         "line": "随时间变化：每几秒一个窗口的概率。点击某一段即从该处播放。",
-        "trust": "**可信程度。** 在{language}上（{target}，{protocol}，n = {n}），它正确识别了每种情感"
+        "measured": "在{language}上（{target}，{protocol}，n = {n}），它正确识别了每种情感"
         "{uar} %的语句（各情感的平均值，UAR{interval}；随机猜测：{chance} %）。其概率的偏差为{error} %"
-        "（期望校准误差）。低于{threshold} %时回答“{unsure}”。其他语言、房间、麦克风和自发语音可能更难。"
+        "（期望校准误差）。",
+        "unheard": "对于未听过的语言，预计每种情感约有{uar} %的语句被正确识别（UAR；随机猜测：{chance} %）："
+        "这是以同样方式训练的模型在训练时排除的语言上的结果（{figures}）。在训练过的语言上会更好。",
+        "trust": "**可信程度。** {figures}低于{threshold} %时回答“{unsure}”。其他语言、房间、麦克风和自发语音可能更难。"
         "每段录音单独判断，不对所给录音作任何适应（否则就不是零样本）。\n\n"
         "声音所表达的并不等于人的感受：请勿用于评判他人。",
         "interval": "；按{unit}的95 %区间 {low}–{high} %",
