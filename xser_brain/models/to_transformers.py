@@ -106,6 +106,10 @@ def _require_expressible(model: EmotionModel) -> None:
             "it pools loud frames, or has several vectors side by side",
             "train a system that optimises objectives, as --system=baseline2",
         )
+    if model.head.hidden:
+        raise refused(
+            "it has no hidden layer before the projection", "train with --hidden=0"
+        )
     if any(isinstance(module, nn.LayerNorm) for module in model.head.modules()):
         raise refused(
             "it has no layer norm after the mean over frames",
