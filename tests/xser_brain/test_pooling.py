@@ -309,3 +309,17 @@ def test_attention_is_learned_in_a_run(changes, argv, record, small_encoder, tmp
     for name, tensor in end.items():
         if name.endswith("weight"):
             assert not torch.allclose(tensor, start[name], atol=1e-4), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pooling", ["loud", "all"])
+def test_frames_are_pooled_as_a_recipe_asks(pooling, argv, small_encoder, tmp_path):
+    source = small_encoder("wav2vec2")
+    given = argv(
+        tmp_path, encoder="wav2vec2", encoder_source=source, pooling=pooling, steps=3
+    )
+    assert train(given) == 0
+    [run] = tmp_path.glob("*/proposed/wav2vec2/1")
+    model, _ = load(run / "model")
+    assert model.encoder.pooling == pooling
+    assert len(model.head.weights()) == model.encoder.vectors
