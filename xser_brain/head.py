@@ -5,6 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from data_prep.errors import UserError
+from xser_brain.numbers import number
+
 
 class EmbeddingHead(nn.Module):
     """A learnable weighting of layers, and a projection for encoders that do not adapt.
@@ -25,6 +28,14 @@ class EmbeddingHead(nn.Module):
     norm : bool
         Whether a layer norm comes before the projection. Without it the head is linear,
         and transformers can hold it (``xser export --format=transformers``).
+    hidden : int
+        Size of a hidden layer (with GELU) before the projection, which makes the head a
+        perceptron of several layers; 0 for none.
+
+    Raises
+    ------
+    UserError
+        If ``hidden`` is not a size, or there is no projection behind it.
 
     Example
     -------
@@ -42,15 +53,23 @@ class EmbeddingHead(nn.Module):
         projection: int = 0,
         dropout: float = 0.0,
         norm: bool = True,
+        hidden: int = 0,
     ):
         super().__init__()
+        self.hidden = hidden = number("hidden", hidden, whole=True)
+        if hidden and not projection:
+            raise UserError(
+                f"hidden is {hidden}, and there is no projection for a hidden layer to lie "
+                "before: pass --projection=N too, or --hidden=0"
+            )
         self.width = projection or width
         self.layer_weights = nn.Parameter(torch.zeros(layers)) if layers > 1 else None
         self.projection = (
             nn.Sequential(
                 nn.LayerNorm(width) if norm else nn.Identity(),
                 nn.Dropout(dropout),
-                nn.Linear(width, projection),
+                *([nn.Linear(width, hidden), nn.GELU()] if hidden else []),
+                nn.Linear(hidden or width, projection),
             )
             if projection
             else nn.Identity()
@@ -76,6 +95,8 @@ class EmbeddingHead(nn.Module):
         return {
             "projection": self.width if projected else 0,
             "norm": any(isinstance(part, nn.LayerNorm) for part in self.modules()),
+            # Only where there is one, so that earlier versions read all others.
+            **({"hidden": self.hidden} if self.hidden else {}),
         }
 
 
@@ -192,4 +213,7 @@ def build_head(description: dict, vectors: int, width: int) -> nn.Module:
         return StackedHead(description["vectors"], width)
     # Earlier versions had no head without a norm.
     norm = description.get("norm", True)
-    return EmbeddingHead(vectors, width, description["projection"], norm=norm)
+    hidden = description.get("hidden", 0)
+    return EmbeddingHead(
+        vectors, width, description["projection"], norm=norm, hidden=hidden
+    )

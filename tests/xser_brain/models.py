@@ -47,6 +47,7 @@ def build(
     projection: int = 8,
     labels: Sequence[str] = EMOTIONS,
     norm: bool = True,
+    hidden: int = 0,
     **options,
 ) -> EmotionModel:
     """A model whose every trained weight is random."""
@@ -57,7 +58,9 @@ def build(
         encoder = source
     else:
         encoder = PretrainedEncoder(str(source), **options)
-    head = EmbeddingHead(encoder.layers, encoder.width, projection, norm=norm)
+    head = EmbeddingHead(
+        encoder.layers, encoder.width, projection, norm=norm, hidden=hidden
+    )
     classifier = nn.Linear(head.width, len(labels))
     statistics = torch.stack([torch.randn(head.width), 1 + torch.rand(head.width)])
     model = EmotionModel(encoder, head, classifier, 1.5, statistics)

@@ -49,6 +49,25 @@ def test_families(family, adaptation, small_encoder, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_hidden_layer(small_encoder, tmp_path):
+    made = exported(tmp_path / "m", small_encoder("wav2vec2"), hidden=6)
+    compare(*made, tmp_path / "m.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["wav2vec2", "wavlm"])
+@pytest.mark.parametrize("adaptation", ["frozen", "lora"])
+def test_attentive_pooling(family, adaptation, small_encoder, tmp_path):
+    made = exported(
+        tmp_path / "m",
+        small_encoder(family),
+        adaptation=adaptation,
+        pooling="attentive",
+    )
+    compare(*made, tmp_path / "m.onnx")
+
+
+@pytest.mark.slow
 def test_the_real_whisper(whisper, tmp_path):
     compare(*exported(tmp_path / "m", whisper), tmp_path / "m.onnx", (0.025, 1.0, 31.0))
 

@@ -120,6 +120,8 @@ def test_without_normalisation(small_encoder, through_pipeline, tmp_path):
     ("family", "options", "message"),
     [
         ("wav2vec2", {"norm": True}, r"no layer norm .*--training.head.norm=False"),
+        ("wav2vec2", {"pooling": "attentive"}, r"another pooling .*--pooling=mean"),
+        ("wav2vec2", {"hidden": 6}, r"no hidden layer .*--hidden=0"),
         ("wav2vec2", {"adaptation": "adapters"}, r"adapters: train with .*=lora"),
         ("wav2vec2", {"adaptation": "paper"}, r"adapters: train with .*=lora"),
         (None, {}, r"no encoder of the family ecapa: train with --encoder=wav2vec2"),

@@ -9,6 +9,7 @@ was called weighs the same. No label of the recordings is used.
 import numpy as np
 
 from xser_brain.adaptation.linear import Linear
+from xser_brain.ridge import penalised
 
 # Chosen by leaving training languages out, see docs/protocols.md.
 ROUNDS, SHARE, STRENGTH = 3, 0.7, 3.0
@@ -106,10 +107,8 @@ def ridge(
     mean, middle = (weights * inputs).sum(0), (weights * targets).sum(0)
     centred = inputs - mean
     weighted = weights * centred
-    covariance = weighted.T @ centred
-    size = np.trace(covariance) / len(covariance) or 1.0
-    covariance[np.diag_indices_from(covariance)] += strength * size
-    weight = np.linalg.solve(covariance, weighted.T @ (targets - middle)).T
+    cross = weighted.T @ (targets - middle)
+    weight = penalised(weighted.T @ centred, cross, strength).T
     return weight, middle - weight @ mean
 
 

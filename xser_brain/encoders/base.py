@@ -12,7 +12,7 @@ from torch import nn
 from data_prep.errors import UserError
 from xser_brain.checks import check, mapping, one_of
 from xser_brain.encoders.families import register
-from xser_brain.encoders.pooling import POOLINGS, masked_mean
+from xser_brain.encoders.pooling import LEARNED, POOLINGS, masked_mean
 
 
 class Encoder(nn.Module):
@@ -34,7 +34,8 @@ class Encoder(nn.Module):
     pooling : str
         How ``forward`` makes one vector of a layer's frames: ``mean`` of all, ``loud``
         (of those within 30 dB of the loudest), ``energy`` (weighted by the fourth root of
-        their power), ``both`` of the first two, or ``all``, one after the other.
+        their power), ``both`` of the first two, or ``all``, one after the other;
+        ``attentive``: mean and standard deviation, side by side, with learned weights.
     frozen : bool
         Whether nothing in it trains, so that its output may be cached.
     prefix_layers : int, optional
@@ -128,7 +129,17 @@ class Encoder(nn.Module):
     @property
     def by_level(self) -> bool:
         """Whether a pooling asks how loud a frame is."""
-        return self.poolings != ("mean",)
+        return self.pooling != "mean" and not self.learns_pooling
+
+    @property
+    def learns_pooling(self) -> bool:
+        """Whether it is learned how much a frame counts, so that frames must be there."""
+        return self.pooling in LEARNED
+
+    @property
+    def frames_frozen(self) -> bool:
+        """Whether nothing trains that makes frames; how they are pooled may train."""
+        return self.frozen
 
     @property
     def vectors(self) -> int:

@@ -7,13 +7,15 @@ from torch.nn import functional
 
 from data_prep.audio import SAMPLE_RATE
 
-POOLINGS = {
+FIXED = {
     "mean": ("mean",),
     "loud": ("loud",),
     "energy": ("energy",),
     "both": ("mean", "loud"),
     "all": ("mean", "loud", "energy"),
 }
+LEARNED = {"attentive": ("attentive",)}  # see xser_brain.encoders.attention
+POOLINGS = {**FIXED, **LEARNED}
 LOUD = 30.0  # dB below the loudest frame
 EXPONENT = 0.25  # of a frame's power: its weight
 FLOOR = 1e-20  # of that power, so that silence has weights, too

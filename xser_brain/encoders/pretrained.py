@@ -35,6 +35,7 @@ from xser_brain.encoders.adapters import (
     train_only_adapted,
     trainable,
 )
+from xser_brain.encoders.attention import AttentiveStatistics
 from xser_brain.encoders.base import Encoder
 from xser_brain.encoders.cores import Wav2Vec2, Whisper
 from xser_brain.encoders.health import check_source
@@ -142,7 +143,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
     pooling : str
-        See ``Encoder``.
+        See ``Encoder``. ``attentive`` trains even where no layer adapts; then ``prefix``
+        gives the frames themselves.
 
     Raises
     ------
@@ -219,16 +221,22 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             adapter_width=adapter_width,
             layers=adapted_layers,
         )
-        self.frozen = not trained
-        # By name: a caller may freeze the whole encoder.
-        self._trained = tuple(trainable(self))
-        use_layers = use_layers or ("all" if self.frozen else "last")
+        self._adapts = bool(trained)
+        self.frozen = not (self._adapts or self.learns_pooling)
+        use_layers = use_layers or ("last" if self._adapts else "all")
         if use_layers not in ("all", "last"):
             raise UserError(f"unknown use_layers {use_layers!r}: use all or last")
         self.last_only = use_layers == "last"
-        self.prefix_layers = self._frozen_layers()
-        self.width = config.hidden_size
         self.layers = 1 if self.last_only else len(self.core.transformer_layers) + 1
+        self._frame_width = self.width = config.hidden_size
+        self.attention = None
+        if self.learns_pooling:
+            pools = (AttentiveStatistics(self.width) for _ in range(self.layers))
+            self.attention = nn.ModuleList(pools)
+            self.width *= 2  # mean and standard deviation
+        # By name: a caller may freeze the whole encoder.
+        self._trained = tuple(trainable(self))
+        self.prefix_layers = self._frozen_layers()
         self.frame_rate = SAMPLE_RATE / self.core.stride
         self.group_padding = group_padding
         facts = [config, *filter(None, [extractor])]
@@ -339,6 +347,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
 
     def _frozen_layers(self) -> int:
         """How many of the lowest layers may be left to ``prefix``."""
+        if self.frames_frozen:
+            return len(self.core.transformer_layers)
         # WavLM's first layer makes a position bias for all others, and to hand out
         # every layer each of them must run.
         if self.core.shares_bias or not self.last_only:
@@ -351,13 +361,15 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     def prefix(self, waveform: torch.Tensor) -> torch.Tensor:
         """Run the frozen part at the bottom: the input of layer ``prefix_layers``.
 
-        (samples,) of one utterance to (frames, width), which ``forward`` takes instead;
-        if pooling asks how loud they are, with their levels as one more column.
+        (samples,) of one utterance to (frames, prefix_width), which ``forward`` takes
+        instead. If no layer adapts, those that are handed out stand side by side; if
+        pooling asks how loud frames are, with their levels as one more column.
         """
         local = self.core.local(waveform)
         counts = torch.tensor([len(local)], device=local.device)
         hidden = self.core.embed(local[None], counts)
-        hidden = self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
+        layers = self.core.through(hidden, counts, stop=self.prefix_layers)
+        hidden = torch.cat(layers[-self._in_prefix :], dim=-1)[0]
         if not self.by_level:
             return hidden
         level = levels(waveform[None], self.frame_rate, len(hidden))[0]
@@ -366,12 +378,29 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     @property
     def prefix_width(self) -> int:
         """Columns of what ``prefix`` gives."""
-        return self.width + self.by_level
+        return self._in_prefix * self.frame_width + self.by_level
+
+    @property
+    def _in_prefix(self) -> int:
+        """How many layers ``prefix`` gives."""
+        return self.layers if self.frames_frozen else 1
+
+    @property
+    def frame_width(self) -> int:
+        """See ``Encoder.frame_width``."""
+        return self._frame_width
+
+    @property
+    def frames_frozen(self) -> bool:
+        """See ``Encoder.frames_frozen``."""
+        return not self._adapts
 
     def prefix_tensors(self) -> dict[str, torch.Tensor]:
         """All weights and constants that ``prefix`` may depend on."""
         upper = self.core.transformer_layers[self.prefix_layers :]
         above = {id(tensor) for tensor in [*upper.parameters(), *upper.buffers()]}
+        if self.attention is not None:
+            above |= {id(parameter) for parameter in self.attention.parameters()}
         named = [*self.named_parameters(), *self.named_buffers()]
         return {name: tensor for name, tensor in named if id(tensor) not in above}
 
@@ -379,9 +408,11 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         self, inputs: torch.Tensor, lengths: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The layers handed out, each (batch, frames, width), and frame counts."""
-        start = 0
+        start, below = 0, []
         if inputs.ndim == 3:  # from prefix
-            hidden, counts = inputs[..., : self.width], lengths
+            columns = inputs[..., : self._in_prefix * self.frame_width]
+            *below, hidden = columns.split(self.frame_width, dim=-1)
+            counts = lengths
             start = self.prefix_layers
         else:
             with torch.no_grad():
@@ -395,7 +426,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
                 padded = pad_sequence(local, batch_first=True)
                 hidden = self.core.embed(padded, counts)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            layers = self.core.through(hidden, counts, start)
+            layers = [*below, *self.core.through(hidden, counts, start)]
             layers[-1] = self.core.finish(layers[-1])
         return (layers[-1:] if self.last_only else layers), counts
 
@@ -444,19 +475,29 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             longest = int(lengths[group].max())
             own = inputs[group, :longest]
             layers, counts = self._hidden(own, lengths[group])
-            weights = self._weights(own, counts, layers[0].shape[1])
-            yield group, pooled(layers, weights), layers[-1], counts
+            yield group, self._pooled(layers, own, counts), layers[-1], counts
 
-    def _weights(
-        self, inputs: torch.Tensor, counts: torch.Tensor, frames: int
-    ) -> list[torch.Tensor]:
-        """How much each frame counts in each pooling, of what ``forward`` takes."""
+    def _pooled(
+        self, layers: list[torch.Tensor], inputs: torch.Tensor, counts: torch.Tensor
+    ) -> torch.Tensor:
+        """Vectors, of the layers and of what ``forward`` takes."""
+        frames = layers[0].shape[1]
+        inside = frame_mask(counts, frames)
+        if self.attention is not None:
+            return self.attend(layers, inside)
         level = None
         if self.by_level and inputs.ndim == 3:
-            level = inputs[..., self.width]
+            level = inputs[..., -1]
         elif self.by_level:
             level = levels(inputs, self.frame_rate, frames)
-        return frame_weights(self.poolings, level, frame_mask(counts, frames))
+        return pooled(layers, frame_weights(self.poolings, level, inside))
+
+    def attend(
+        self, layers: Sequence[torch.Tensor], inside: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Pool each layer by its own attention: (batch, layers, width)."""
+        parts = zip(self.attention, layers, strict=True)
+        return torch.stack([pool(frames, inside) for pool, frames in parts], dim=1)
 
 
 def _order(groups: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -501,8 +542,10 @@ class _Graph(nn.Module):
         layers = core.through(hidden, None)
         layers[-1] = core.finish(layers[-1])
         chosen = layers[-1:] if self.encoder.last_only else layers
-        vectors = [layer.mean(1) for layer in chosen]
         encoder = self.encoder
+        if encoder.attention is not None:
+            return encoder.attend(chosen)
+        vectors = [layer.mean(1) for layer in chosen]
         if encoder.by_level:
             rate, frames = encoder.frame_rate, hidden.shape[1]
             level = levels(samples, rate, frames)

@@ -95,7 +95,8 @@ class FeatureCache:
     Raises
     ------
     UserError
-        If dtype or limit make no sense.
+        If dtype or limit make no sense, or vectors are asked for whose pooling is
+        learned.
     """
 
     def __init__(
@@ -112,6 +113,11 @@ class FeatureCache:
             raise UserError(f"unknown cache_dtype {dtype!r}: use {' or '.join(DTYPES)}")
         if not limit > 0:
             raise UserError(f"cache_limit is {limit:g}: give GB, more than 0")
+        if kind == "pooled" and encoder.learns_pooling:
+            raise UserError(
+                f"pooling={encoder.pooling} is learned from frames, and what is cached "
+                "here are pooled vectors: use pooling=mean, loud or energy"
+            )
         self.encoder, self.kind, self.dtype = encoder, kind, np.dtype(dtype)
         self.data_root = str(data_root)
         self.limit = limit
@@ -127,11 +133,11 @@ class FeatureCache:
     @property
     def what(self) -> str:
         """What an entry is, in words."""
-        if self.kind == "prefix":
-            layers = self.encoder.prefix_layers
-            return f"front end and layers below {layers}" if layers else "front end"
         layers = f"{self.encoder.layers} layers"
-        if self.kind == "frames":
+        if self.kind == "prefix" and not self.encoder.frames_frozen:
+            below = self.encoder.prefix_layers
+            return f"front end and layers below {below}" if below else "front end"
+        if self.kind != "pooled":
             return f"{layers}, frames"
         how = "" if self.encoder.pooling == "mean" else f" ({self.encoder.pooling})"
         return f"{layers}, pooled{how}"
@@ -143,7 +149,7 @@ class FeatureCache:
         """
         values = {
             "pooled": self.encoder.vectors * self.encoder.width,
-            "frames": self.encoder.layers * self.encoder.width,
+            "frames": self.encoder.layers * self.encoder.frame_width,
             "prefix": self.encoder.prefix_width,
         }
         vector = values[self.kind] * self.dtype.itemsize
@@ -259,7 +265,7 @@ class FeatureCache:
         encoder, frames = self.encoder, found[-2:-1]
         shape = {
             "pooled": (encoder.vectors, encoder.width),
-            "frames": (encoder.layers, *frames, encoder.width),
+            "frames": (encoder.layers, *frames, encoder.frame_width),
             "prefix": (*frames, encoder.prefix_width),
         }[self.kind]
         return found == shape and (

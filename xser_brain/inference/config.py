@@ -111,14 +111,16 @@ PARTS = {
 _vectors = many(whole(0, 1000), 1000, least=1)
 _takes = many(whole(0, 1000), 2, least=2)
 HEAD = {"projection": whole(0, 2**14), "norm": boolean}
+_hidden = whole(1, 2**14)
 
 
 def _member(value: object) -> bool:
     """A head of an ensemble."""
-    rules = {**HEAD, "takes": _takes, "vectors": _vectors}
+    optional = {"vectors": _vectors, "hidden": _hidden}
+    rules = {**HEAD, "takes": _takes, **optional}
     return (
         mapping(value)
-        and set(rules) - {"vectors"} <= set(value) <= set(rules)
+        and set(rules) - set(optional) <= set(value) <= set(rules)
         and all(rules[name](part) for name, part in value.items())
         and value["takes"][1] > 0
     )
@@ -136,6 +138,7 @@ def _left_out(value: object) -> bool:
 # What only some models have.
 OPTIONAL = {
     "norm": boolean,
+    "hidden": _hidden,
     "vectors": _vectors,
     "members": many(_member, MOST_MEMBERS, least=1),
     "left_out": many(_left_out, 100),

@@ -103,8 +103,14 @@ def _require_expressible(model: EmotionModel) -> None:
         )
     if encoder.pooling != "mean" or not isinstance(model.head, EmbeddingHead):
         raise refused(
-            "it pools loud frames, or has several vectors side by side",
-            "train a system that optimises objectives, as --system=baseline2",
+            "it has another pooling than the mean over frames, or several vectors side by "
+            "side",
+            "train with --pooling=mean a system that optimises objectives, as "
+            "--system=baseline2",
+        )
+    if model.head.hidden:
+        raise refused(
+            "it has no hidden layer before the projection", "train with --hidden=0"
         )
     if any(isinstance(module, nn.LayerNorm) for module in model.head.modules()):
         raise refused(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xser_brain.ridge import penalised
 from xser_brain.solvers.stacked import LEAST, Fit, Stacked
 
 
@@ -83,9 +84,7 @@ class Moments:
         scale = np.sqrt(np.maximum(covariance.diagonal(), 0.0)) + LEAST
         covariance = covariance / np.outer(scale, scale)
         cross = (self.cross / self.weight - np.outer(mean, labels)) / scale[:, None]
-        penalty = strength * covariance.trace() / len(covariance)
-        covariance[np.diag_indices_from(covariance)] += penalty
-        return Fit(mean, scale, np.linalg.solve(covariance, cross), labels)
+        return Fit(mean, scale, penalised(covariance, cross, strength), labels)
 
 
 class Ridge(Stacked):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_prep.errors import UserError
-from xser_brain.encoders.pooling import POOLINGS
+from xser_brain.encoders.pooling import FIXED
 from xser_brain.numbers import number
 from xser_brain.solvers.base import Solution, Solver, Vectors
 from xser_brain.solvers.nested import choose
@@ -132,10 +132,10 @@ class Stacked(Solver):
         strengths: Sequence[float] = (1.0,),
         balanced: Sequence[bool] = (True,),
     ):
-        unknown = [name for name in poolings if name not in POOLINGS]
+        unknown = [name for name in poolings if name not in FIXED]
         if unknown or not poolings:
             raise UserError(
-                f"poolings is {list(poolings)}: name some of {', '.join(POOLINGS)}"
+                f"poolings is {list(poolings)}: name some of {', '.join(FIXED)}"
             )
         if not layers or not strengths or balanced in ([], ()):
             raise UserError("name at least one of layers, of strengths and of balanced")
@@ -251,7 +251,7 @@ def _vectors(candidate: Mapping, vectors: Vectors) -> list[int]:
     """Where a candidate's vectors stand among the encoder's."""
     return [
         vectors.poolings.index(pooling) * vectors.layers + layer
-        for pooling in POOLINGS[candidate["pooling"]]
+        for pooling in FIXED[candidate["pooling"]]
         for layer in candidate["layers"]
     ]
 

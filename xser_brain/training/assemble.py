@@ -49,13 +49,25 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
         If it cannot be had.
     """
     model, adaptation = spec.hparams["model"], spec.hparams["adapt"]["adaptation"]
+    pooling = spec.hparams["adapt"].get("pooling", "mean")
     solver = spec.system.solver
     if solver is not None and ("encoder_source" not in model or adaptation != "frozen"):
         raise UserError(
             f"{spec.system.name} needs a pretrained encoder that does not adapt: pass "
             "--encoder=whisper or another, and leave --adaptation out"
         )
+    if solver is not None and pooling != "mean":
+        raise UserError(
+            f"--pooling={pooling} is for systems that train by steps: {spec.system.name} "
+            "is fitted to cached pooled vectors, of which it names the pooling itself "
+            "(system.solver.poolings); leave it out"
+        )
     if "encoder_source" not in model:
+        if pooling != "mean":
+            raise UserError(
+                f"--pooling={pooling} is for pretrained encoders: "
+                f"{spec.hparams['encoder']} has a pooling of its own; leave it out"
+            )
         if adaptation != "frozen":
             raise UserError(
                 f"--adaptation={adaptation} is for pretrained encoders: "
@@ -93,7 +105,7 @@ def require_frames(spec: Spec, encoder: Encoder) -> None:
         If that is so.
     """
     for name in _needing_frames(spec.system):
-        if encoder.frozen:
+        if encoder.frames_frozen:
             raise UserError(
                 f"the objective {name} of {spec.system.name} trains the frames of an "
                 f"encoder, and {spec.label} is frozen: pass --adaptation=lora, or use a "
@@ -166,7 +178,7 @@ def build_modules(
     model = spec.hparams["model"]
     projection = model["projection"]
     if projection is None:
-        projection = model["frozen_projection"] if encoder.frozen else 0
+        projection = model["frozen_projection"] if encoder.frames_frozen else 0
     head = spec.training["head"](
         encoder.vectors, encoder.width, int(projection), float(model["dropout"])
     )

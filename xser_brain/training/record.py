@@ -110,7 +110,7 @@ def write(
         "encoder": {
             "name": spec.label,
             "source": getattr(encoder, "source", None),
-            "frozen": encoder.frozen,
+            "frozen": encoder.frames_frozen,
             "parameters": sum(p.numel() for p in encoder.parameters()),
             **reading,
         },
