@@ -100,5 +100,5 @@ def test_an_objective_of_ones_own(checkout, follow):
     assert "train spread: " in (run / "train_log.txt").read_text("utf-8")
     assert "margin: 0.8" in (run / "hyperparams.yaml").read_text("utf-8")
     table = printed[printed.index("# ") :] if "# " in printed else printed
-    assert "| spread " in table and "| baseline2 " in table
+    assert "| Spread " in table and "| Baseline 2 " in table
     assert "03a01" in printed

@@ -46,7 +46,7 @@ def test_it_runs(tmp_path, monkeypatch):
     assert "95 % interval" in figures
     assert "image/png" in picture
     assert "'predicted'" in wrong
-    assert "| baseline2 |" in table and "| proposed |" in table
+    assert "| Baseline 2 |" in table and "| Proposed |" in table
     assert predicted.split()[1] in EMOTIONS
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {"tour.ipynb", "results"}

@@ -457,7 +457,7 @@ def test_who_waits_is_told_the_place(model, chromium, tmp_path):
             tab.goto(running.url)
             tab.get_by_text(page.BLANK).wait_for()
             tab.set_input_files("#recording input[type=file]", str(tmp_path / "a.flac"))
-            tab.get_by_text("Listening").wait_for()
+            tab.get_by_text("Listening …", exact=True).wait_for()
             time.sleep(1)
         tabs[1].get_by_text("queue: 1/").wait_for()
         tabs[2].get_by_text("queue: 2/2").wait_for()

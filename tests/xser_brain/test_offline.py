@@ -84,7 +84,8 @@ def classified(url: str, clip: Path) -> str:
     """Have a recording classified by the requests that the page makes; its heading."""
     from test_gate import UPLOAD, ask, multipart
 
-    def call(path: str, function: dict, data: list) -> dict:
+    def call(path: str, function: dict, *data: object) -> dict:
+        data = [*data, *[None] * (len(function["inputs"]) - len(data))]  # as a browser
         call = {"data": data, "fn_index": function["id"], "session_hash": "abc"}
         head = {"Content-Type": "application/json"}
         body = json.dumps(call)
@@ -98,8 +99,8 @@ def classified(url: str, clip: Path) -> str:
     (answer,) = [f for f in functions if f["trigger_after"] == accept["id"]]
     (sent,) = json.loads(ask(url, "POST", UPLOAD, *multipart(clip.read_bytes()))[2])
     file = {"path": sent, "meta": {"_type": "gradio.FileData"}}
-    assert "Listening" in call("run/predict", accept, [file])["data"][0]
-    call("queue/join", answer, [None])
+    assert "Listening" in call("run/predict", accept, file)["data"][0]
+    call("queue/join", answer)
     _, _, events = ask(url, path="/gradio_api/queue/data?session_hash=abc")
     found = [json.loads(line[5:]) for line in events.splitlines() if line.strip()]
     (done,) = [event for event in found if event["msg"] == "process_completed"]
