@@ -155,7 +155,8 @@ class Step:
     def lobe(self, dtype=torch.float32):
         """SpeechBrain's lobe on the padded batch."""
         batch = self.batch
-        relative = batch.lengths / batch.waveforms.shape[1]
+        lengths = batch.lengths.to(self.device)
+        relative = lengths / batch.waveforms.shape[1]
         with self._autocast(dtype):
             hidden = self.lobe_model(batch.waveforms, relative)
             total = hidden.mean(1).sum()

@@ -32,7 +32,7 @@ class Batch:
     waveforms : (batch, samples) torch.Tensor, optional
         16 kHz mono, padded with zeros.
     lengths : (batch,) torch.Tensor, optional
-        Samples of each waveform, or frames of each prefix.
+        Samples of each waveform, or frames of each prefix; in the host's memory.
     features : (batch, layers, width) torch.Tensor, optional
         What a frozen encoder makes of the utterances, instead of waveforms.
     prefixes : (batch, frames, width) torch.Tensor, optional
@@ -55,11 +55,11 @@ class Batch:
     units: torch.Tensor | None = None
 
     def to(self, device: str | torch.device) -> "Batch":
-        """The same batch on another device."""
+        """The same batch on another device, its lengths apart, which Python reads."""
         moved = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
+            if isinstance(value, torch.Tensor) and name != "lengths"
         }
         return replace(self, **moved)
 

@@ -40,6 +40,9 @@ class Encoder(nn.Module):
     prefix_layers : int, optional
         If only its upper part trains: number of transformer layers in the part below
         it, whose output ``prefix`` computes.
+    reads_lengths : bool
+        Whether it reads the lengths in Python, so that they had better stay in the host's
+        memory: else they come to the device that its waveforms are on.
     settings : str
         What determines its output beside its class and weights; by default its
         arguments.
@@ -73,6 +76,7 @@ class Encoder(nn.Module):
     pooling: str = "mean"
     frozen: bool = False
     prefix_layers: int | None = None
+    reads_lengths: bool = False
     settings: str = ""
 
     def __init_subclass__(cls, family: str | None = None, **options):

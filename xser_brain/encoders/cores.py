@@ -46,9 +46,7 @@ class Core(nn.Module):
 
         Without counts nothing is padding.
         """
-        frames = hidden.shape[1]
-        whole = counts is None or bool((counts == frames).all())
-        mask = None if whole else self.mask(counts, frames)
+        mask = None if counts is None else self.mask(counts, hidden.shape[1])
         outputs, shared = [hidden], {}
         for layer in self.transformer_layers[start:stop]:
             output = layer(outputs[-1], attention_mask=mask, **shared)

@@ -52,6 +52,7 @@ from xser_brain.encoders.weights import (
     is_source,
     locate,
 )
+from xser_brain.waiting import placed
 
 logger = logging.getLogger(__name__)
 
@@ -151,6 +152,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         cannot be adapted as asked.
     """
 
+    reads_lengths = True
     rules = {
         "options": {
             "adaptation": one_of(*METHODS),
@@ -355,9 +357,9 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         if pooling asks how loud they are, with their levels as one more column.
         """
         local = self.core.local(waveform)
-        counts = torch.tensor([len(local)], device=local.device)
+        counts = placed([len(local)], local.device)
         hidden = self.core.embed(local[None], counts)
-        hidden = self.core.through(hidden, counts, stop=self.prefix_layers)[-1][0]
+        hidden = self.core.through(hidden, None, stop=self.prefix_layers)[-1][0]
         if not self.by_level:
             return hidden
         level = levels(waveform[None], self.frame_rate, len(hidden))[0]
@@ -376,32 +378,32 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         return {name: tensor for name, tensor in named if id(tensor) not in above}
 
     def _hidden(
-        self, inputs: torch.Tensor, lengths: torch.Tensor
+        self, inputs: torch.Tensor, lengths: list[int]
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The layers handed out, each (batch, frames, width), and frame counts."""
-        start = 0
+        start, frames = 0, lengths
         if inputs.ndim == 3:  # from prefix
-            hidden, counts = inputs[..., : self.width], lengths
-            start = self.prefix_layers
+            hidden, start = inputs[..., : self.width], self.prefix_layers
+            counts = placed(frames, inputs.device)
         else:
             with torch.no_grad():
                 local = [
                     self.core.local(waveform[:length])
-                    for waveform, length in zip(inputs, lengths.tolist(), strict=True)
+                    for waveform, length in zip(inputs, lengths, strict=True)
                 ]
-                counts = torch.tensor(
-                    [len(item) for item in local], device=lengths.device
-                )
+                frames = [len(item) for item in local]
+                counts = placed(frames, inputs.device)
                 padded = pad_sequence(local, batch_first=True)
                 hidden = self.core.embed(padded, counts)
+        padding = min(frames) < hidden.shape[1]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            layers = self.core.through(hidden, counts, start)
+            layers = self.core.through(hidden, counts if padding else None, start)
             layers[-1] = self.core.finish(layers[-1])
         return (layers[-1:] if self.last_only else layers), counts
 
     def frames(self, waveforms, lengths):
         """See ``Encoder.frames``; the first of all layers is the transformer's input."""
-        layers, counts = self._hidden(waveforms, lengths)
+        layers, counts = self._hidden(waveforms, lengths.tolist())
         return torch.stack(layers, dim=1), counts
 
     def forward(self, inputs, lengths):
@@ -412,7 +414,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         inputs : (batch, samples) or (batch, frames, width) torch.Tensor
             Waveforms, or prefixes, padded at the end.
         lengths : (batch,) torch.Tensor
-            Samples, or frames, of each utterance.
+            Samples, or frames, of each utterance; best in the host's memory, where
+            reading them waits for no GPU.
 
         Returns
         -------
@@ -420,13 +423,14 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         """
         made = [part[:2] for part in self._in_groups(inputs, lengths)]
         groups, vectors = zip(*made, strict=True)
-        return torch.cat(vectors)[_order(groups)]
+        vectors = torch.cat(vectors)
+        return vectors[_order(groups, vectors.device)]
 
     def with_frames(self, inputs, lengths):
         """See ``Encoder.with_frames``; takes what ``forward`` does."""
         made = self._in_groups(inputs, lengths)
         groups, vectors, frames, counts = zip(*made, strict=True)
-        order = _order(groups)
+        order = _order(groups, inputs.device)
         return (
             torch.cat(vectors)[order],
             joined(frames)[order],
@@ -440,10 +444,11 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         allowed = self.group_padding
         if allowed is None:
             allowed = 0.0 if inputs.device.type == "cpu" else 1.0
-        for group in like_lengths(lengths.tolist(), allowed):
-            longest = int(lengths[group].max())
-            own = inputs[group, :longest]
-            layers, counts = self._hidden(own, lengths[group])
+        every = lengths.tolist()
+        for group in like_lengths(every, allowed):
+            held = [every[index] for index in group]
+            own = inputs[placed(group, inputs.device), : max(held)]
+            layers, counts = self._hidden(own, held)
             weights = self._weights(own, counts, layers[0].shape[1])
             yield group, pooled(layers, weights), layers[-1], counts
 
@@ -459,9 +464,10 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         return frame_weights(self.poolings, level, frame_mask(counts, frames))
 
 
-def _order(groups: Sequence[Sequence[int]]) -> torch.Tensor:
+def _order(groups: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
     """The places, in joined groups, of the batch's utterances."""
-    return torch.tensor([index for group in groups for index in group]).argsort()
+    joint = [index for group in groups for index in group]
+    return placed(sorted(range(len(joint)), key=joint.__getitem__), device)
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:
