@@ -160,6 +160,8 @@ class Work:
         Of autocast.
     compiled : bool
         Whether ``torch.compile`` takes bare encoders and ours.
+    checkpointed : bool
+        Whether ours, if it trains, keeps but the inputs of its layers.
     """
 
     def __init__(
@@ -171,9 +173,10 @@ class Work:
         device: str,
         dtype: torch.dtype = torch.float32,
         compiled: bool = False,
+        checkpointed: bool = False,
     ):
         self.folder, self.method, self.device = str(folder), method, device
-        self.dtype, self.compiled = dtype, compiled
+        self.dtype, self.compiled, self.checkpointed = dtype, compiled, checkpointed
         self.batch, self.samples = batch, round(seconds * RATE)
 
     def case(self, name: str) -> Callable[[], object]:
@@ -201,9 +204,6 @@ class Work:
             waveforms=self._waveforms(),
             lengths=torch.full((self.batch,), self.samples),
         ).to(self.device)
-
-    def _compiled(self, module: Callable) -> Callable:
-        return torch.compile(module) if self.compiled else module
 
     def _adapted(self, model: torch.nn.Module, layers: torch.nn.ModuleList) -> None:
         model.requires_grad_(False)
@@ -245,22 +245,25 @@ class Work:
             model.feature_extractor._requires_grad = False
             layers = model.encoder.layers
         self._adapted(model, layers)
-        encode = self._compiled(model)
+        encode = torch.compile(model) if self.compiled else model
         return self._passes(model, lambda: encode(inputs).last_hidden_state)
 
     def ours(self) -> Callable[[], object]:
         """What the feature cache does, or a whole training step."""
-        encoder = PretrainedEncoder(self.folder, adaptation=self.method)
-        encoder = encoder.to(self.device)
+        encoder = PretrainedEncoder(
+            self.folder,
+            adaptation=self.method,
+            gradient_checkpointing=self.checkpointed and self.method != "frozen",
+            compile_encoder=self.compiled,
+        ).to(self.device)
         batch = self._batch()
-        encode = self._compiled(encoder)
         if self.method == "frozen":
             encoder.eval()
 
             @torch.no_grad()
             def extract() -> object:
                 with self._autocast():
-                    vectors = encode(batch.waveforms, batch.lengths)
+                    vectors = encoder(batch.waveforms, batch.lengths)
                 return vectors.float().cpu().numpy()
 
             return extract
@@ -276,7 +279,7 @@ class Work:
 
         def step() -> None:
             with self._autocast():
-                embeddings = encode(batch.waveforms, batch.lengths)[:, 0]
+                embeddings = encoder(batch.waveforms, batch.lengths)[:, 0]
                 logits = classifier(embeddings)
                 loss = total_loss(objectives, embeddings, logits, batch)
             loss.backward()
@@ -430,6 +433,7 @@ def measure(args: argparse.Namespace) -> list[dict]:
                     args.device,
                     dtype,
                     args.compile,
+                    args.gradient_checkpointing,
                 )
                 meter = Meter(args.device)
                 for name in args.cases:
@@ -463,6 +467,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each utterance")
     parser.add_argument("--dtype", choices=[*DTYPES], default="bf16")
     parser.add_argument("--compile", action="store_true", help="bare and ours")
+    parser.add_argument("--gradient_checkpointing", action="store_true", help="ours")
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu"
@@ -483,6 +488,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "seconds": args.seconds,
         "dtype": args.dtype,
         "compile": args.compile,
+        "gradient_checkpointing": args.gradient_checkpointing,
         "repeats": args.repeats,
         "peak TFLOPs": peak_of(args.device, DTYPES[args.dtype], args.peak_tflops),
     }

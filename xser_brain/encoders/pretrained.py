@@ -36,6 +36,7 @@ from xser_brain.encoders.adapters import (
     trainable,
 )
 from xser_brain.encoders.base import Encoder
+from xser_brain.encoders.compiling import compile_layers, require_compiler
 from xser_brain.encoders.cores import Wav2Vec2, Whisper
 from xser_brain.encoders.health import check_source
 from xser_brain.encoders.pooling import (
@@ -56,6 +57,12 @@ from xser_brain.waiting import placed
 
 logger = logging.getLogger(__name__)
 
+IN_TRAINING_ALONE = (
+    "lora_dropout",
+    "group_padding",
+    "gradient_checkpointing",
+    "compile_encoder",
+)
 HUB_SECONDS = 3.0  # to wait for an answer
 
 
@@ -142,6 +149,12 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         A batch is run in groups of similar length, so that at most this share of a
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
+    gradient_checkpointing : bool
+        Whether only the inputs of transformer layers are kept in training, each of which
+        is then run again for its gradient: the same, in less memory and more time.
+    compile_encoder : bool
+        Whether ``torch.compile`` takes the layers from the first that adapts on. What
+        comes out differs by rounding, and dropout draws other numbers.
     pooling : str
         See ``Encoder``.
 
@@ -190,11 +203,20 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         adapter_width: int = 64,
         adapted_layers: Sequence[int] | None = None,
         group_padding: float | None = None,
+        gradient_checkpointing: bool = False,
+        compile_encoder: bool = False,
         pooling: str = "mean",
     ):
         super().__init__()
         if pooling not in POOLINGS:
             raise UserError(f"unknown pooling {pooling!r}: use {', '.join(POOLINGS)}")
+        switches = {
+            "gradient_checkpointing": gradient_checkpointing,
+            "compile_encoder": compile_encoder,
+        }
+        for name, value in switches.items():
+            if not isinstance(value, bool):
+                raise UserError(f"{name} is {value!r}: use True or False")
         self.pooling = pooling
         self.source, self.adaptation = str(source), adaptation
         model, extractor = load(self.source)
@@ -233,6 +255,10 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         self.layers = 1 if self.last_only else len(self.core.transformer_layers) + 1
         self.frame_rate = SAMPLE_RATE / self.core.stride
         self.group_padding = group_padding
+        self.core.checkpointed = gradient_checkpointing
+        self._to_try = compile_encoder
+        if compile_encoder:
+            compile_layers(self.core.transformer_layers[self.prefix_layers :])
         facts = [config, *filter(None, [extractor])]
         self.settings = use_layers + "".join(fact.to_json_string() for fact in facts)
         if pooling != "mean":
@@ -255,7 +281,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     def describe(self):
         """See ``Encoder.describe``; what matters in training alone is left out."""
         options = super().describe()["options"]
-        for name in ("source", "lora_dropout", "group_padding"):
+        for name in ("source", *IN_TRAINING_ALONE):
             options.pop(name, None)
         options["use_layers"] = "last" if self.last_only else "all"
         if self.pooling == "mean":  # so that earlier versions read it
@@ -381,6 +407,9 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         self, inputs: torch.Tensor, lengths: list[int]
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The layers handed out, each (batch, frames, width), and frame counts."""
+        if self._to_try:
+            require_compiler(inputs.device)
+            self._to_try = False
         start, frames = 0, lengths
         if inputs.ndim == 3:  # from prefix
             hidden, start = inputs[..., : self.width], self.prefix_layers
