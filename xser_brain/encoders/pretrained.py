@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import socket
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
+from xser_brain import waiting
 from xser_brain.checks import (
     boolean,
     many,
@@ -403,6 +405,23 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         named = [*self.named_parameters(), *self.named_buffers()]
         return {name: tensor for name, tensor in named if id(tensor) not in above}
 
+    def _local(self, waveforms: torch.Tensor, lengths: list[int]) -> list[torch.Tensor]:
+        """What comes before the transformer, (frames, channels) of each utterance."""
+        if waiting.at_once(waveforms.device):
+            return [
+                self.core.local(waveform[:length])
+                for waveform, length in zip(waveforms, lengths, strict=True)
+            ]
+        # One by one would keep a GPU waiting for so many small kernels.
+        alike = defaultdict(list)
+        for index, length in enumerate(lengths):
+            alike[length].append(index)
+        found = {}
+        for length, indices in alike.items():
+            some = waveforms[placed(indices, waveforms.device), :length]
+            found |= zip(indices, self.core.local(some), strict=True)
+        return [found[index] for index in range(len(lengths))]
+
     def _hidden(
         self, inputs: torch.Tensor, lengths: list[int]
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -416,10 +435,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
             counts = placed(frames, inputs.device)
         else:
             with torch.no_grad():
-                local = [
-                    self.core.local(waveform[:length])
-                    for waveform, length in zip(inputs, lengths, strict=True)
-                ]
+                local = self._local(inputs, lengths)
                 frames = [len(item) for item in local]
                 counts = placed(frames, inputs.device)
                 padded = pad_sequence(local, batch_first=True)
