@@ -2,11 +2,14 @@
 
 import pytest
 import torch
-from small import KINDS
+from small import FAMILIES, KINDS
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from waits import counted
 
 from xser_brain.brain import XSERBrain
 from xser_brain.cli.train import main
+from xser_brain.encoders.pretrained import PretrainedEncoder
 from xser_brain.objectives import LanguageAwareSupCon
 from xser_brain.objectives.supcon import numbered
 
@@ -75,6 +78,61 @@ def test_groups_without_asking_how_many(seed, monkeypatch):
     torch.testing.assert_close(*found)
     alone = LanguageAwareSupCon().loss(embeddings[:1], emotions[:1], languages[:1])
     assert alone == 0
+
+
+class Copies(TorchDispatchMode):
+    """Notes copies between the host's memory and a GPU that are waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made, name = func(*args, **(kwargs or {})), func.overloadpacket.__name__
+        if name in ("_to_copy", "copy_"):
+            source = args[0] if name == "_to_copy" else args[1]
+            waits = not (kwargs or {}).get("non_blocking", args[2:3] == (True,))
+            if waits and source.device.type != made.device.type:
+                self.seen.append(f"{name} of {tuple(source.shape)}")
+        return made
+
+
+class Lengths:
+    """In the host's memory: in a fake mode no tensor can be read."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def tolist(self):
+        return self.values
+
+
+@pytest.mark.parametrize("family", [*FAMILIES])
+def test_encoders_on_what_pretends_to_be_on_a_gpu(family, small_encoder):
+    """Nothing is read from there, which would raise, and nothing copied while it waits."""
+    if family == "data2vec":
+        pytest.skip("its position embedding reads how many frames there are")
+    encoder = PretrainedEncoder(str(small_encoder(family)), adaptation="paper")
+    lengths = [16000, 9000, 16000]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        for module in encoder.modules():
+            for tensors in (module._parameters, module._buffers):
+                for name, tensor in tensors.items():
+                    if tensor is not None:
+                        tensors[name] = alike(tensor)
+        waveforms = torch.zeros(3, max(lengths), device="cuda")
+        encoder.train()
+        with Copies() as copies:
+            assert encoder(waveforms, Lengths(lengths)).device.type == "cuda"
+    assert not copies.seen
+
+
+def alike(tensor: torch.Tensor) -> torch.Tensor:
+    """One that pretends to be on a GPU."""
+    made = torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+    if isinstance(tensor, torch.nn.Parameter):
+        return torch.nn.Parameter(made, tensor.requires_grad)
+    return made
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
