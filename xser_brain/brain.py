@@ -22,11 +22,11 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from data_prep.progress import bar
-from xser_brain import parallel
+from xser_brain import parallel, waiting
 from xser_brain.data.batches import Batch
 from xser_brain.encoders.pieces import InPieces, WithFrames, normalises_over_batch
 from xser_brain.encoders.pooling import lengthened
-from xser_brain.finite import all_finite, finite_rows, not_finite
+from xser_brain.finite import Watch, finite_gradients, finite_rows, not_finite
 from xser_brain.objectives.base import Heard
 from xser_brain.training import console, stopping
 from xser_brain.training.checkpoints import BEST
@@ -35,6 +35,7 @@ from xser_brain.training.selection import Validation
 logger = logging.getLogger(__name__)
 
 SCORE = "score"  # of a checkpoint, by the run's selection
+LOOKS = 50  # steps after which a GPU is waited for, to see whether all are numbers
 MEND = "nothing of it was kept; lower --learning_rate, or look at these recordings"
 WRAPPERS = (DataParallel, DistributedDataParallel, InPieces, WithFrames)
 
@@ -82,12 +83,17 @@ class XSERBrain(sb.Brain):
     """
 
     left_out = 0  # steps, for their gradients overflowed in half precision
+    _trains = False  # or else it validates or scores
     _parts_before = None  # of an interval that is resumed half-way
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # SpeechBrain would take the mean of losses that each see one piece.
         self.pieces, self.grad_accumulation_factor = self.grad_accumulation_factor, 1
+        # A scaler of half precision waits for the device in each step anyway.
+        waits = waiting.at_once(self.device) or self.scaler.is_enabled()
+        self._watch = Watch(1 if waits else LOOKS)
+        self._losses: list[tuple[int, torch.Tensor]] = []  # not yet in the mean
 
     def on_fit_start(self):
         """Resume, and note how long training took before."""
@@ -144,6 +150,7 @@ class XSERBrain(sb.Brain):
 
     def _save_intra_epoch_ckpt(self):
         """Save between two validations; the latest such checkpoint is kept."""
+        self._look()
         self._note_seconds()
         self.checkpointer.save_and_keep_only(
             meta={
@@ -294,10 +301,13 @@ class XSERBrain(sb.Brain):
         Vectors, and in training frames and their counts if an objective needs them.
         """
         inputs = batch.waveforms if batch.prefixes is None else batch.prefixes
+        encoder, lengths = unwrapped(self.modules.encoder), batch.lengths
+        if not encoder.reads_lengths:
+            lengths = lengths.to(self.device, non_blocking=True)
         if stage != sb.Stage.TRAIN:
-            return unwrapped(self.modules.encoder)(inputs, batch.lengths), None, None
+            return encoder(inputs, lengths), None, None
         if parallel.processes() == 1:
-            return _three(self.modules.encoder(inputs, batch.lengths))
+            return _three(self.modules.encoder(inputs, lengths))
         # Each process reads all of the batch, so that it draws what one alone would draw.
         share = parallel.shares(len(inputs), parallel.processes())[parallel.rank()]
         # What is drawn here differs between processes; what is drawn later must not.
@@ -305,7 +315,7 @@ class XSERBrain(sb.Brain):
         gpus = [self.device] if self.device_type == "cuda" else []
         with torch.random.fork_rng(gpus):
             torch.manual_seed(torch.initial_seed() + drawn)
-            own = self.modules.encoder(inputs[share], batch.lengths[share])
+            own = self.modules.encoder(inputs[share], lengths[share])
         vectors, frames, counts = _three(own)
         total = len(batch.ids)
         if frames is not None:
@@ -333,11 +343,14 @@ class XSERBrain(sb.Brain):
         if stage != sb.Stage.TRAIN:
             finite = finite_rows(heard.logits) & finite_rows(heard.embeddings)
             if not finite.all():
-                raise self._not_finite("what the model makes", heard, batch.ids, stage)
+                part = "validation" if stage == sb.Stage.VALID else "scoring"
+                what = f"step {self.optimizer_step}, {part}: what the model makes"
+                raise self._not_finite(what, batch.ids, finite)
             loss = functional.cross_entropy(heard.logits.float(), heard.emotions)
             self._gather(heard, batch, loss, stage)
             return loss
-        self._current = heard, batch.ids
+        finite = finite_rows(heard.embeddings) & finite_rows(heard.logits)
+        self._current = batch.ids, finite
         progress = self.optimizer_step / self.hparams.steps
         weights = unwrapped(self.modules.objectives)
         total = 0.0
@@ -345,6 +358,87 @@ class XSERBrain(sb.Brain):
             total = total + weights[name].weight * value
             self._parts[name] += value.detach()
         return total
+
+    def fit_batch(self, batch):
+        """One optimiser step; SpeechBrain's would wait for the device at its end.
+
+        Arguments
+        ---------
+        batch : Batch
+            Utterances.
+
+        Returns
+        -------
+        () torch.Tensor
+            The loss, on the device.
+
+        Raises
+        ------
+        UserError
+            If a loss or a gradient, of this step or of one before, is no number.
+        """
+        try:
+            self.on_fit_batch_start(batch, should_step=True)
+            with self.training_ctx:
+                heard = self.compute_forward(batch, sb.Stage.TRAIN)
+                loss = self.compute_objectives(heard, batch, sb.Stage.TRAIN)
+            scaled = self.scaler.scale(loss)
+            self.check_loss_isfinite(scaled)
+            scaled.backward()
+            self.optimizers_step()
+        except Exception:
+            self._look()  # what is no number may have led to it
+            raise
+        self.on_fit_batch_end(batch, heard, loss, should_step=True)
+        return loss.detach()
+
+    def update_average(self, loss, avg_loss):
+        """The mean of the training losses is brought up to date at the next look.
+
+        Arguments
+        ---------
+        loss : () torch.Tensor
+            Of a batch.
+        avg_loss : float
+            The mean so far.
+
+        Returns
+        -------
+        float
+        """
+        if not self._trains:
+            return super().update_average(loss, avg_loss)
+        self._losses.append((self.step, loss))
+        if self._watch.every > 1:
+            return avg_loss
+        return self._mean_loss(avg_loss)
+
+    def _mean_loss(self, mean: float) -> float:
+        """A mean with what was not yet in it: as SpeechBrain takes it, step by step."""
+        losses, self._losses = self._losses, []
+        if losses:
+            values = torch.stack([loss for _, loss in losses]).tolist()
+            for (step, _), value in zip(losses, values, strict=True):
+                mean -= mean / step
+                mean += value / step
+        return mean
+
+    def _note(self, what: str, finite: torch.Tensor) -> None:
+        """Note whether something of this step is a number; look if it is time."""
+        self._watch.note(what, self.optimizer_step + 1, finite, *self._current)
+        if self._watch.due:
+            self._look()
+
+    def _look(self) -> None:
+        """Wait for the device, and end the run at the first number that is none.
+
+        Before anything is saved or validated, and every so many steps.
+        """
+        bad = self._watch.first()
+        if bad is not None:
+            what = f"step {bad.step}: {bad.what}"
+            raise self._not_finite(what, bad.ids, bad.rows)
+        self.avg_train_loss = self._mean_loss(self.avg_train_loss)
 
     def check_loss_isfinite(self, loss):
         """End the run at the first loss that is no number; SpeechBrain would go on.
@@ -359,8 +453,7 @@ class XSERBrain(sb.Brain):
         UserError
             Naming the utterances.
         """
-        if not torch.isfinite(loss):
-            raise self._not_finite("the loss", *self._current, sb.Stage.TRAIN)
+        self._note("the loss", torch.isfinite(loss))
 
     def optimizers_step(self):
         """A step of all optimisers, unless a gradient is no number: that ends the run.
@@ -373,20 +466,17 @@ class XSERBrain(sb.Brain):
         UserError
             Naming the utterances.
         """
-        if not self.scaler.is_enabled() and not all_finite(self.modules.parameters()):
-            raise self._not_finite("a gradient", *self._current, sb.Stage.TRAIN)
+        if not self.scaler.is_enabled():
+            self._note("a gradient", finite_gradients(self.modules.parameters()))
         scale = self.scaler.get_scale()
         super().optimizers_step()
         self.left_out += self.scaler.get_scale() < scale
 
-    def _not_finite(self, what: str, heard: Heard, ids: list[str], stage) -> UserError:
+    @staticmethod
+    def _not_finite(what: str, ids: list[str], rows: torch.Tensor) -> UserError:
         """Name the utterances whose own numbers are none, or else the whole batch."""
-        finite = (finite_rows(heard.embeddings) & finite_rows(heard.logits)).tolist()
-        own = [name for name, good in zip(ids, finite, strict=False) if not good]
-        when = f"step {self.optimizer_step + (stage == sb.Stage.TRAIN)}"
-        if stage != sb.Stage.TRAIN:
-            when += ", " + ("validation" if stage == sb.Stage.VALID else "scoring")
-        return not_finite(f"{when}: {what} is NaN or infinite", own or ids, MEND)
+        own = [name for name, good in zip(ids, rows.tolist(), strict=False) if not good]
+        return not_finite(f"{what} is NaN or infinite", own or ids, MEND)
 
     def _gather(self, heard: Heard, batch: Batch, loss, stage) -> None:
         """Keep what was predicted, for the end of the stage."""
@@ -404,14 +494,16 @@ class XSERBrain(sb.Brain):
         """Forget what the last stage gathered."""
         self._parts = defaultdict(float, self._parts_before or {})
         self._parts_before, self._kept_at = None, time.monotonic()
+        self._trains = stage == sb.Stage.TRAIN
         self._outputs = []  # of each batch
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Log; after a validation also save, and decide whether to go on."""
         if stage == sb.Stage.TRAIN:
+            self._look()
             batches = max(1, self.step)
             self._train_stats = {
-                "loss": stage_loss,
+                "loss": self.avg_train_loss,
                 **{name: float(v) / batches for name, v in self._parts.items()},
             }
             return

@@ -1,6 +1,7 @@
 """What is no number any more ends a run before anything of it is kept."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -50,7 +51,7 @@ def finite_rows(values: torch.Tensor) -> torch.Tensor:
     return torch.isfinite(values).flatten(1).all(1)
 
 
-def all_finite(parameters: Iterable[torch.nn.Parameter]) -> bool:
+def finite_gradients(parameters: Iterable[torch.nn.Parameter]) -> torch.Tensor:
     """Whether all gradients are finite, and small enough to have a norm.
 
     Arguments
@@ -60,7 +61,76 @@ def all_finite(parameters: Iterable[torch.nn.Parameter]) -> bool:
 
     Returns
     -------
-    bool
+    () bool torch.Tensor
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
-    return bool(torch.isfinite(torch.nn.utils.get_total_norm(gradients)))
+    return torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What a step came to, on the device.
+
+    Arguments
+    ---------
+    what : str
+        What it is, in words.
+    step : int
+        Of the optimiser, from 1.
+    finite : () bool torch.Tensor
+        Whether it is a number.
+    ids : sequence of str
+        The utterances.
+    rows : (batch,) bool torch.Tensor
+        Which utterances' own numbers are finite.
+    """
+
+    what: str
+    step: int
+    finite: torch.Tensor
+    ids: Sequence[str]
+    rows: torch.Tensor
+
+
+class Watch:
+    """Notes whether each step's loss and gradients are numbers, and looks now and then.
+
+    A look waits until a GPU has come to its end; notes do not. Each step's are kept apart,
+    so that the first that is no number is found however late one looks.
+
+    Arguments
+    ---------
+    every : int
+        Steps between two looks; 1 to look at each note at once.
+
+    Example
+    -------
+    >>> watch = Watch(every=2)
+    >>> bad, rows = torch.tensor(False), torch.tensor([True, True])
+    >>> watch.note("the loss", 1, bad, ["a", "b"], rows)
+    >>> watch.note("the loss", 2, bad, ["c", "d"], rows)
+    >>> watch.first().ids
+    ['a', 'b']
+    """
+
+    def __init__(self, every: int = 1):
+        self.every, self.notes = every, []
+
+    def note(self, *note) -> None:
+        """Keep what a step came to; arguments as of ``Noted``."""
+        self.notes.append(Noted(*note))
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look."""
+        return self.every == 1 or self.notes[-1].step - self.notes[0].step >= self.every
+
+    def first(self) -> Noted | None:
+        """The first note of what is no number, if there is one; all are forgotten."""
+        notes, self.notes = self.notes, []
+        if not notes:
+            return None
+        finite = torch.stack([note.finite for note in notes]).tolist()
+        return next(
+            (n for n, good in zip(notes, finite, strict=True) if not good), None
+        )

@@ -129,10 +129,13 @@ def test_features_are_stacked():
     assert batch.lengths is None
 
 
-def test_batch_moves_whole():
+def test_batch_moves_whole_but_for_lengths():
+    """Those Python reads, and a GPU would have to be waited for."""
     batch = Utterances(ROWS, ramp, LABELS)[[0, 1]].to("meta")
-    tensors = [value for value in vars(batch).values() if torch.is_tensor(value)]
-    assert len(tensors) == 7
+    assert batch.lengths.device.type == "cpu"
+    moved = {**vars(batch), "lengths": None}
+    tensors = [value for value in moved.values() if torch.is_tensor(value)]
+    assert len(tensors) == 6
     assert all(value.device.type == "meta" for value in tensors)
     assert batch.ids == ["0", "1"]
 
@@ -146,6 +149,39 @@ def test_loader_gives_the_batches_of_the_sampler(threads):
     read = Loader(Utterances(ROWS, ramp, LABELS), batches, threads)
     for _ in range(2):
         assert [batch.ids for batch in read] == [["3", "1"], ["0"], ["2"] * 3]
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_batches_for_a_gpu_are_pinned(threads, monkeypatch):
+    """The same batches in the same order; lengths, which stay, are not copied."""
+    pinned = []
+
+    def pin_memory(tensor):
+        pinned.append(tensor.clone())
+        return pinned[-1]
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin_memory)
+    batches = [[3, 1], [0], [2, 2, 2]]
+    data = Utterances(ROWS, ramp, LABELS)
+    plain = [*Loader(data, batches, threads)]
+    assert not pinned
+    for batch, expected in zip(
+        Loader(data, batches, threads, pinned=True), plain, strict=True
+    ):
+        assert batch.ids == expected.ids
+        held = {id(tensor) for tensor in pinned}
+        for name, value in vars(expected).items():
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(getattr(batch, name), value)
+                assert (id(getattr(batch, name)) in held) == (name != "lengths")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_pinned_memory():
+    [batch] = Loader(Utterances(ROWS, ramp, LABELS), [[3, 1]], pinned=True)
+    assert batch.waveforms.is_pinned()
+    assert not batch.lengths.is_pinned()
+    assert torch.equal(batch.to("cuda").waveforms.cpu(), batch.waveforms)
 
 
 def test_read_waveform_is_16_khz_mono(tmp_path):

@@ -99,6 +99,22 @@ def test_grouping_changes_nothing(frozen, group_padding):
     assert_same(together, grouped)
 
 
+def test_front_end_on_a_gpu(frozen, monkeypatch):
+    """It takes utterances of one length at once there; what comes out is the same."""
+    items = waveforms([16000, 400, 16000, 12345, 16000])
+    one_by_one = embed(frozen, items)
+    sizes, local = [], frozen.core.local
+
+    def counted(some):
+        sizes.append(len(some))
+        return local(some)
+
+    monkeypatch.setattr("xser_brain.waiting.at_once", lambda device: False)
+    monkeypatch.setattr(frozen.core, "local", counted)
+    assert_same(embed(frozen, items), one_by_one)
+    assert sorted(sizes) == [1, 1, 3]
+
+
 def test_embedding_ignores_what_the_padding_holds(encoder):
     item = waveforms()[2]
     # ECAPA's last filterbank frame overlaps the padding: zeros, by contract.

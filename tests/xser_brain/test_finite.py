@@ -30,6 +30,13 @@ def system(tmp_path, monkeypatch):
     return write
 
 
+@pytest.fixture(params=["at once", "later"])
+def looked(request, monkeypatch):
+    """Numbers are looked at in each step, or as on a GPU before something is kept."""
+    if request.param == "later":
+        monkeypatch.setattr("xser_brain.waiting.at_once", lambda device: False)
+
+
 def named(line: str, results) -> list[str]:
     """The utterances of a message, which must be ones that are trained on."""
     ids = line.split(", of ")[1].split(" and ")[0].split(":")[0].split(", ")
@@ -43,6 +50,7 @@ def named(line: str, results) -> list[str]:
     return ids
 
 
+@pytest.mark.usefixtures("looked")
 @pytest.mark.parametrize(
     ("how", "what"),
     [(".nan", "the loss"), (".inf", "the loss"), ("gradient", "a gradi")],
@@ -66,6 +74,22 @@ def test_first_step_that_is_no_number(how, what, system, argv, complaint, tmp_pa
     assert [line.split(",")[0] for line in steps] == ["step: 3", "step: 6"]
 
 
+@pytest.mark.usefixtures("looked")
+def test_nothing_is_saved_between_validations(system, argv, complaint, tmp_path):
+    args = argv(tmp_path, system=system(".nan"), validate_every=12)
+    line = complaint([*args, "--ckpt_interval_steps=2"])
+    assert "step 8: the loss" in line
+    [saved] = tmp_path.rglob("CKPT.yaml")
+    assert "step: 6" in saved.read_text()
+
+
+def test_whatever_else_it_led_to(system, argv, complaint, tmp_path, monkeypatch):
+    """As on a GPU, a later step may fail in another way before anybody looks."""
+    monkeypatch.setattr("xser_brain.waiting.at_once", lambda device: False)
+    args = argv(tmp_path, system=system("then an error"), validate_every=12)
+    assert "step 8: the loss is NaN" in complaint(args)
+
+
 def test_all_batches_of_an_accumulated_step_are_named(
     system, argv, complaint, tmp_path
 ):
@@ -75,6 +99,7 @@ def test_all_batches_of_an_accumulated_step_are_named(
     assert "and 69 more" in line
 
 
+@pytest.mark.usefixtures("looked")
 @pytest.mark.parametrize("every", [1, 12])
 def test_a_learning_rate_of_a_million(every, argv, complaint, tmp_path):
     changes = {"learning_rate": 1e6, "warmup": 0, "validate_every": every}

@@ -15,6 +15,7 @@ from small import RECIPE, ROOT, TINY
 from data_prep.errors import UserError
 from xser_brain.cli import main
 from xser_brain.grids import grid
+from xser_brain.grids.cluster import Task
 from xser_brain.protocol import PAPER_SETTINGS
 from xser_brain.reports.paper import paper_systems
 from xser_brain.training.spec import settle
@@ -208,6 +209,47 @@ def processes(results: Path) -> list[str]:
         if str(results) in target:
             found.append(entry.parts[2])
     return found
+
+
+def tasks(count: int, folder: Path, *argv: str) -> list[Task]:
+    return [Task(f"s/{i}", argv, folder / f"{i}.log") for i in range(count)]
+
+
+def test_a_gpu_named_thrice_has_three_runs_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {*range(12)})
+    jobs = grid.LocalJobs(tasks(5, tmp_path), gpus=["0", "0", "0"])
+    assert (jobs.slots, jobs.threads) == (["0"] * 3, 4)
+    assert (
+        grid.LocalJobs(tasks(5, tmp_path), 2, gpus=["0", "0", "0"]).slots == ["0"] * 2
+    )
+    two = grid.LocalJobs(tasks(5, tmp_path), gpus=["0", "1", "0", "1"], processes=2)
+    assert (two.slots, two.threads) == (["0,1"] * 2, 3)
+    with pytest.raises(
+        UserError, match="--devices=0,0,1,1 gives a run of 2 processes one"
+    ):
+        grid.LocalJobs(tasks(5, tmp_path), gpus=["0", "0", "1", "1"], processes=2)
+
+
+@pytest.mark.slow
+def test_three_runs_on_one_gpu(argv, tmp_path, monkeypatch):
+    """Each sees it as its only one; a fourth waits for one of them to end."""
+    folder = tmp_path / "seen"
+    folder.mkdir()
+    system = tmp_path / "met.yaml"
+    system.write_text(
+        "trains_on: all\nobjectives:\n  met: !new:met.Met\n"
+        f"    folder: {folder}\n    others: 3\n"
+    )
+    monkeypatch.syspath_prepend(Path(__file__).with_name("lab"))
+    given = argv(tmp_path / "results", system=system)
+    jobs = grid.LocalJobs(tasks(4, tmp_path, *given), gpus=["0", "0", "0"])
+    planned = grid.Planned(jobs.waiting.copy(), [])
+    states = grid.carry_out(planned, jobs)
+    found = [path.read_text() for path in folder.iterdir()]
+    assert found == ["0"] * 4
+    assert set(states.values()) == {grid.FAILED}  # as it is asked to
+    for task in planned.tasks:
+        assert "met 3 runs" in task.log.read_text()
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from xser_brain import cli
 from xser_brain.cli.train import main
 from xser_brain.inference import Classifier
+from xser_brain.reports.names import system_name
 
 LAB = Path(__file__).parent / "lab"
 SYSTEMS = ["language_adversary", "coral", "mixup", "alternate", "worst"]
@@ -46,7 +47,7 @@ def test_system(name, argv, results, standins, record, capsys):
     log = (run / "train_log.txt").read_text("utf-8")
     for objective in told["objectives"]:
         assert f"train {objective}: " in log
-    assert f"| {name} " in tabulated(results, capsys)
+    assert f"| {system_name(name)} " in tabulated(results, capsys)
     assert classified(run, standins) in told["labels"]
 
 

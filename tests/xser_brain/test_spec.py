@@ -20,6 +20,21 @@ def test_hparams_hash_passes_over_places():
     assert digest(temperature=0.5) != same
 
 
+def test_how_an_encoder_trains():
+    """Checkpointing changes no result; compiling may, and not to compile is as before."""
+
+    def values(**overrides):
+        return decisive_values(resolve(RECIPE, {"encoder": "whisper", **overrides}))
+
+    plain = values()
+    assert values(gradient_checkpointing=True) == plain
+    assert not [name for name in plain if name.endswith("compile_encoder")]
+    assert values(compile_encoder=False) == plain
+    compiled = values(compile_encoder=True)
+    assert compiled["adapt.compile_encoder"] is True
+    assert {name: compiled[name] for name in plain} == plain
+
+
 def test_hparams_hash_passes_over_comments(tmp_path):
     text = resolve(RECIPE)
     assert "# not stated in the paper" in text

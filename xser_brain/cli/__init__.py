@@ -92,7 +92,8 @@ def _grid(args: argparse.Namespace, rest: list[str]) -> int:
         options = ClusterOptions(**given, processes=processes)
         jobs, pause = SlurmJobs(planned.tasks, args.results / "slurm", options), 10.0
     else:
-        gpus = args.devices.split(",") if args.devices else ()
+        gpus = [name.strip() for name in (args.devices or "").split(",")]
+        gpus = [name for name in gpus if name]
         jobs = grid.LocalJobs(planned.tasks, args.jobs, args.threads, gpus, processes)
         pause = 0.0
     try:
@@ -271,7 +272,8 @@ def parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--devices",
-        help="GPUs as 0,1,2: one run on each, or on N with --processes=N; default: the CPU",
+        help="GPUs as 0,1,2: one run on each, or on N with --processes=N; 0,0,0: three "
+        "runs at once on the first; default: the CPU",
     )
     sub.add_argument(
         "--dry_run", action="store_true", help="only print the commands of what is left"

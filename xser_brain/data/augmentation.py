@@ -124,7 +124,7 @@ class Mixup(EmbeddingTransform):
     def forward(self, embeddings, targets):
         """See ``EmbeddingTransform.forward``."""
         share = torch.distributions.Beta(self.alpha, self.alpha).sample()
-        share = share.to(embeddings.device)
+        share = share.to(embeddings.device, non_blocking=True)
         other = torch.randperm(len(embeddings), device=embeddings.device)
         return (
             torch.lerp(embeddings, embeddings[other], share.to(embeddings.dtype)),

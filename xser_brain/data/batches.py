@@ -32,7 +32,7 @@ class Batch:
     waveforms : (batch, samples) torch.Tensor, optional
         16 kHz mono, padded with zeros.
     lengths : (batch,) torch.Tensor, optional
-        Samples of each waveform, or frames of each prefix.
+        Samples of each waveform, or frames of each prefix; in the host's memory.
     features : (batch, layers, width) torch.Tensor, optional
         What a frozen encoder makes of the utterances, instead of waveforms.
     prefixes : (batch, frames, width) torch.Tensor, optional
@@ -55,13 +55,22 @@ class Batch:
     units: torch.Tensor | None = None
 
     def to(self, device: str | torch.device) -> "Batch":
-        """The same batch on another device."""
+        """The same batch on another device, its lengths apart, which Python reads."""
         moved = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
-            if isinstance(value, torch.Tensor)
+            if isinstance(value, torch.Tensor) and name != "lengths"
         }
         return replace(self, **moved)
+
+    def pinned(self) -> "Batch":
+        """The same batch where a GPU fetches it from while the processor goes on."""
+        pinned = {
+            name: value.pin_memory()
+            for name, value in vars(self).items()
+            if isinstance(value, torch.Tensor) and name != "lengths"
+        }
+        return replace(self, **pinned)
 
 
 def read_waveform(row: Row, data_root: str) -> np.ndarray:
@@ -259,11 +268,15 @@ class Loader(SaveableDataLoader):
     threads : int
         How many read audio ahead, a batch each. Not processes: forked while another
         loader's are being closed, they may find files of their own closed.
+    pinned : bool
+        Whether batches go to a GPU: see ``Batch.pinned``.
     """
 
-    def __init__(self, dataset: Utterances, batches, threads: int = 0):
+    def __init__(
+        self, dataset: Utterances, batches, threads: int = 0, pinned: bool = False
+    ):
         super().__init__(_Indices(), sampler=batches, batch_size=None)
-        self.utterances, self.threads = dataset, threads
+        self.utterances, self.threads, self.pinned = dataset, threads, pinned
 
     def skip(self, batches: int) -> None:
         """Begin the next time behind so many batches, as one resumed there."""
@@ -278,6 +291,10 @@ class Loader(SaveableDataLoader):
         torch.set_rng_state(before)
         if not resumed:
             torch.empty((), dtype=torch.int64).random_()
+        batches = self._batches(iterator)
+        yield from (batch.pinned() for batch in batches) if self.pinned else batches
+
+    def _batches(self, iterator: Iterator[Sequence[int]]) -> Iterator[Batch]:
         if not self.threads:
             yield from map(self.utterances.__getitem__, iterator)
             return

@@ -41,6 +41,9 @@ class Encoder(nn.Module):
     prefix_layers : int, optional
         If only its upper part trains: number of transformer layers in the part below
         it, whose output ``prefix`` computes.
+    reads_lengths : bool
+        Whether it reads the lengths in Python, so that they had better stay in the host's
+        memory: else they come to the device that its waveforms are on.
     settings : str
         What determines its output beside its class and weights; by default its
         arguments.
@@ -74,6 +77,7 @@ class Encoder(nn.Module):
     pooling: str = "mean"
     frozen: bool = False
     prefix_layers: int | None = None
+    reads_lengths: bool = False
     settings: str = ""
 
     def __init_subclass__(cls, family: str | None = None, **options):

@@ -7,6 +7,7 @@ a mask.
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
 from data_prep.errors import UserError
 from xser_brain.encoders.pooling import frame_mask
@@ -21,6 +22,7 @@ class Core(nn.Module):
     config: object  # of transformers
     transformer_layers: nn.ModuleList
     shares_bias = False  # a position bias goes from layer to layer
+    checkpointed = False  # layers run twice, so that their activations need not be kept
 
     def local(self, waveform: torch.Tensor) -> torch.Tensor:
         """(samples,) to (frames, channels), or utterances of one length at once."""
@@ -46,16 +48,20 @@ class Core(nn.Module):
 
         Without counts nothing is padding.
         """
-        frames = hidden.shape[1]
-        whole = counts is None or bool((counts == frames).all())
-        mask = None if whole else self.mask(counts, frames)
+        mask = None if counts is None else self.mask(counts, hidden.shape[1])
         outputs, shared = [hidden], {}
         for layer in self.transformer_layers[start:stop]:
-            output = layer(outputs[-1], attention_mask=mask, **shared)
+            output = self._through(layer, outputs[-1], attention_mask=mask, **shared)
             if self.shares_bias:
                 shared = {"position_bias": output[1]}
             outputs.append(output[0] if isinstance(output, tuple) else output)
         return outputs
+
+    def _through(self, layer: nn.Module, hidden: torch.Tensor, **options):
+        """One layer; with gradient checkpointing only its input is kept."""
+        if self.checkpointed and torch.is_grad_enabled():
+            return checkpoint(layer, hidden, use_reentrant=False, **options)
+        return layer(hidden, **options)
 
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:
         """What follows the last layer."""

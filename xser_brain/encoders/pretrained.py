@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import socket
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from data_prep.audio import SAMPLE_RATE
 from data_prep.errors import UserError
+from xser_brain import waiting
 from xser_brain.checks import (
     boolean,
     many,
@@ -37,6 +39,7 @@ from xser_brain.encoders.adapters import (
 )
 from xser_brain.encoders.attention import AttentiveStatistics
 from xser_brain.encoders.base import Encoder
+from xser_brain.encoders.compiling import compile_layers, require_compiler
 from xser_brain.encoders.cores import Wav2Vec2, Whisper
 from xser_brain.encoders.health import check_source
 from xser_brain.encoders.pooling import (
@@ -53,9 +56,16 @@ from xser_brain.encoders.weights import (
     is_source,
     locate,
 )
+from xser_brain.waiting import placed
 
 logger = logging.getLogger(__name__)
 
+IN_TRAINING_ALONE = (
+    "lora_dropout",
+    "group_padding",
+    "gradient_checkpointing",
+    "compile_encoder",
+)
 HUB_SECONDS = 3.0  # to wait for an answer
 
 
@@ -142,6 +152,12 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         A batch is run in groups of similar length, so that at most this share of a
         group is padding. By default 0 on CPU, where it is fastest, and 1 (the whole
         batch at once) on other devices.
+    gradient_checkpointing : bool
+        Whether only the inputs of transformer layers are kept in training, each of which
+        is then run again for its gradient: the same, in less memory and more time.
+    compile_encoder : bool
+        Whether ``torch.compile`` takes the layers from the first that adapts on. What
+        comes out differs by rounding, and dropout draws other numbers.
     pooling : str
         See ``Encoder``. ``attentive`` trains even where no layer adapts; then ``prefix``
         gives the frames themselves.
@@ -153,6 +169,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         cannot be adapted as asked.
     """
 
+    reads_lengths = True
     rules = {
         "options": {
             "adaptation": one_of(*METHODS),
@@ -190,11 +207,20 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         adapter_width: int = 64,
         adapted_layers: Sequence[int] | None = None,
         group_padding: float | None = None,
+        gradient_checkpointing: bool = False,
+        compile_encoder: bool = False,
         pooling: str = "mean",
     ):
         super().__init__()
         if pooling not in POOLINGS:
             raise UserError(f"unknown pooling {pooling!r}: use {', '.join(POOLINGS)}")
+        switches = {
+            "gradient_checkpointing": gradient_checkpointing,
+            "compile_encoder": compile_encoder,
+        }
+        for name, value in switches.items():
+            if not isinstance(value, bool):
+                raise UserError(f"{name} is {value!r}: use True or False")
         self.pooling = pooling
         self.source, self.adaptation = str(source), adaptation
         model, extractor = load(self.source)
@@ -239,6 +265,10 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         self.prefix_layers = self._frozen_layers()
         self.frame_rate = SAMPLE_RATE / self.core.stride
         self.group_padding = group_padding
+        self.core.checkpointed = gradient_checkpointing
+        self._to_try = compile_encoder
+        if compile_encoder:
+            compile_layers(self.core.transformer_layers[self.prefix_layers :])
         facts = [config, *filter(None, [extractor])]
         self.settings = use_layers + "".join(fact.to_json_string() for fact in facts)
         if pooling != "mean":
@@ -261,7 +291,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
     def describe(self):
         """See ``Encoder.describe``; what matters in training alone is left out."""
         options = super().describe()["options"]
-        for name in ("source", "lora_dropout", "group_padding"):
+        for name in ("source", *IN_TRAINING_ALONE):
             options.pop(name, None)
         options["use_layers"] = "last" if self.last_only else "all"
         if self.pooling == "mean":  # so that earlier versions read it
@@ -366,9 +396,9 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         pooling asks how loud frames are, with their levels as one more column.
         """
         local = self.core.local(waveform)
-        counts = torch.tensor([len(local)], device=local.device)
+        counts = placed([len(local)], local.device)
         hidden = self.core.embed(local[None], counts)
-        layers = self.core.through(hidden, counts, stop=self.prefix_layers)
+        layers = self.core.through(hidden, None, stop=self.prefix_layers)
         hidden = torch.cat(layers[-self._in_prefix :], dim=-1)[0]
         if not self.by_level:
             return hidden
@@ -404,35 +434,52 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         named = [*self.named_parameters(), *self.named_buffers()]
         return {name: tensor for name, tensor in named if id(tensor) not in above}
 
+    def _local(self, waveforms: torch.Tensor, lengths: list[int]) -> list[torch.Tensor]:
+        """What comes before the transformer, (frames, channels) of each utterance."""
+        if waiting.at_once(waveforms.device):
+            return [
+                self.core.local(waveform[:length])
+                for waveform, length in zip(waveforms, lengths, strict=True)
+            ]
+        # One by one would keep a GPU waiting for so many small kernels.
+        alike = defaultdict(list)
+        for index, length in enumerate(lengths):
+            alike[length].append(index)
+        found = {}
+        for length, indices in alike.items():
+            some = waveforms[placed(indices, waveforms.device), :length]
+            found |= zip(indices, self.core.local(some), strict=True)
+        return [found[index] for index in range(len(lengths))]
+
     def _hidden(
-        self, inputs: torch.Tensor, lengths: torch.Tensor
+        self, inputs: torch.Tensor, lengths: list[int]
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """The layers handed out, each (batch, frames, width), and frame counts."""
-        start, below = 0, []
+        if self._to_try:
+            require_compiler(inputs.device)
+            self._to_try = False
+        start, frames, below = 0, lengths, []
         if inputs.ndim == 3:  # from prefix
             columns = inputs[..., : self._in_prefix * self.frame_width]
             *below, hidden = columns.split(self.frame_width, dim=-1)
-            counts = lengths
-            start = self.prefix_layers
+            counts, start = placed(frames, inputs.device), self.prefix_layers
         else:
             with torch.no_grad():
-                local = [
-                    self.core.local(waveform[:length])
-                    for waveform, length in zip(inputs, lengths.tolist(), strict=True)
-                ]
-                counts = torch.tensor(
-                    [len(item) for item in local], device=lengths.device
-                )
+                local = self._local(inputs, lengths)
+                frames = [len(item) for item in local]
+                counts = placed(frames, inputs.device)
                 padded = pad_sequence(local, batch_first=True)
                 hidden = self.core.embed(padded, counts)
+        padding = min(frames) < hidden.shape[1]
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            layers = [*below, *self.core.through(hidden, counts, start)]
+            above = self.core.through(hidden, counts if padding else None, start)
+            layers = [*below, *above]
             layers[-1] = self.core.finish(layers[-1])
         return (layers[-1:] if self.last_only else layers), counts
 
     def frames(self, waveforms, lengths):
         """See ``Encoder.frames``; the first of all layers is the transformer's input."""
-        layers, counts = self._hidden(waveforms, lengths)
+        layers, counts = self._hidden(waveforms, lengths.tolist())
         return torch.stack(layers, dim=1), counts
 
     def forward(self, inputs, lengths):
@@ -443,7 +490,8 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         inputs : (batch, samples) or (batch, frames, width) torch.Tensor
             Waveforms, or prefixes, padded at the end.
         lengths : (batch,) torch.Tensor
-            Samples, or frames, of each utterance.
+            Samples, or frames, of each utterance; best in the host's memory, where
+            reading them waits for no GPU.
 
         Returns
         -------
@@ -451,13 +499,14 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         """
         made = [part[:2] for part in self._in_groups(inputs, lengths)]
         groups, vectors = zip(*made, strict=True)
-        return torch.cat(vectors)[_order(groups)]
+        vectors = torch.cat(vectors)
+        return vectors[_order(groups, vectors.device)]
 
     def with_frames(self, inputs, lengths):
         """See ``Encoder.with_frames``; takes what ``forward`` does."""
         made = self._in_groups(inputs, lengths)
         groups, vectors, frames, counts = zip(*made, strict=True)
-        order = _order(groups)
+        order = _order(groups, inputs.device)
         return (
             torch.cat(vectors)[order],
             joined(frames)[order],
@@ -471,10 +520,11 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         allowed = self.group_padding
         if allowed is None:
             allowed = 0.0 if inputs.device.type == "cpu" else 1.0
-        for group in like_lengths(lengths.tolist(), allowed):
-            longest = int(lengths[group].max())
-            own = inputs[group, :longest]
-            layers, counts = self._hidden(own, lengths[group])
+        every = lengths.tolist()
+        for group in like_lengths(every, allowed):
+            held = [every[index] for index in group]
+            own = inputs[placed(group, inputs.device), : max(held)]
+            layers, counts = self._hidden(own, held)
             yield group, self._pooled(layers, own, counts), layers[-1], counts
 
     def _pooled(
@@ -500,9 +550,10 @@ class PretrainedEncoder(Encoder, family="pretrained"):
         return torch.stack([pool(frames, inside) for pool, frames in parts], dim=1)
 
 
-def _order(groups: Sequence[Sequence[int]]) -> torch.Tensor:
+def _order(groups: Sequence[Sequence[int]], device: torch.device) -> torch.Tensor:
     """The places, in joined groups, of the batch's utterances."""
-    return torch.tensor([index for group in groups for index in group]).argsort()
+    joint = [index for group in groups for index in group]
+    return placed(sorted(range(len(joint)), key=joint.__getitem__), device)
 
 
 def like_lengths(lengths: Sequence[int], padding: float) -> list[list[int]]:

@@ -264,7 +264,7 @@ def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
 
 
 class LocalJobs:
-    """Processes of this machine, so many at once; with GPUs, one run on each.
+    """Processes of this machine, so many at once; with GPUs, one run on each named.
 
     Arguments
     ---------
@@ -275,14 +275,15 @@ class LocalJobs:
     threads : int, optional
         CPU threads of each. By default what the machine has, shared out.
     gpus : sequence of str
-        The GPUs, as CUDA_VISIBLE_DEVICES names them; none: the CPU.
+        The GPUs, as CUDA_VISIBLE_DEVICES names them; none: the CPU. One that is named
+        more than once has so many runs at once, which share its memory.
     processes : int
         Of each run, each with a GPU of its own.
 
     Raises
     ------
     UserError
-        If a run has more processes than there are GPUs.
+        If a run has more processes than there are GPUs, or two of them on one.
     """
 
     def __init__(
@@ -300,7 +301,14 @@ class LocalJobs:
                 "--devices, or ask for fewer --processes"
             )
         ends = range(processes, len(gpus) + 1, processes)
-        shared = [",".join(gpus[end - processes : end]) for end in ends]
+        dealt = [gpus[end - processes : end] for end in ends]
+        for own in dealt:
+            if len(set(own)) < len(own):
+                raise UserError(
+                    f"--devices={','.join(gpus)} gives a run of {processes} processes one "
+                    "GPU twice: name as many different ones after each other, as 0,1,0,1"
+                )
+        shared = [",".join(own) for own in dealt]
         self.slots = shared[:jobs] or [None] * (jobs or max(1, cores // processes))
         self.threads = threads or max(1, cores // (len(self.slots) * processes))
         self.waiting = list(tasks)

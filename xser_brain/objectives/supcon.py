@@ -3,6 +3,7 @@
 import torch
 
 from data_prep.errors import UserError
+from xser_brain import waiting
 from xser_brain.numbers import number
 from xser_brain.objectives.base import Heard, Objective
 
@@ -32,7 +33,7 @@ class LanguageAwareSupCon(Objective):
 
     The weighted sum over the positives is linear in z: the sums of z over emotions and
     over (emotion, language) cells give it, and the logits stay the only
-    (batch, batch) matrix.
+    (batch, batch) matrix with a gradient.
 
     Arguments
     ---------
@@ -125,7 +126,8 @@ class LanguageAwareSupCon(Objective):
     def _loss(self, anchors, embeddings, emotions, languages):
         """The loss of the first embeddings, the anchors, among all."""
         z = _unit_length(embeddings.float())  # (candidates, width)
-        cells = torch.stack([emotions, languages]).unique(dim=1, return_inverse=True)[1]
+        emotions, languages = numbered(emotions), numbered(languages)
+        cells = numbered(emotions * len(z) + languages)
         # A column of ones makes every sum of embeddings carry its count along.
         rows = torch.cat([z, torch.ones_like(z[:, :1])], dim=1)  # (…, width + 1)
         same_emotion = _sum_over_others(anchors, rows, emotions)
@@ -156,9 +158,35 @@ def _unit_length(embeddings):
 
 def _sum_over_others(anchors, rows, groups):
     """For each of the first rows, the sum of its group's others: (anchors, width)."""
-    names, index = groups.unique(return_inverse=True)
+    known = waiting.at_once(groups.device)  # how many there are
+    names = groups.unique() if known else torch.arange(len(rows), device=groups.device)
     members = (groups[:, None] == names).to(rows.dtype)  # (candidates, groups)
-    return (members.T @ rows)[index[:anchors]] - rows[:anchors]
+    return (members.T @ rows)[groups[:anchors]] - rows[:anchors]
+
+
+def numbered(labels: torch.Tensor) -> torch.Tensor:
+    """Number labels from 0 in their order, those that are equal alike.
+
+    What ``torch.unique`` gives as the inverse, for which it would wait for a GPU.
+
+    Arguments
+    ---------
+    labels : (utterances,) torch.Tensor
+        Integers.
+
+    Returns
+    -------
+    (utterances,) int64 torch.Tensor
+
+    Example
+    -------
+    >>> numbered(torch.tensor([7, -1, 7, 3]))
+    tensor([2, 0, 2, 1])
+    """
+    ordered, places = labels.sort()
+    differs = torch.zeros_like(places)
+    differs[1:] = ordered[1:] != ordered[:-1]
+    return torch.empty_like(places).scatter_(0, places, differs.cumsum(0))
 
 
 def _log_sum_over_others(block, z, first):

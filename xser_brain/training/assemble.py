@@ -26,6 +26,7 @@ from xser_brain.training.checkpoints import (
 from xser_brain.training.spec import Spec
 
 logger = logging.getLogger(__name__)
+FOR_ADAPTING = ("gradient_checkpointing", "compile_encoder")
 ALWAYS = 10**9  # validations without a gain, where nothing shall stop early
 
 
@@ -62,6 +63,12 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
             "is fitted to cached pooled vectors, of which it names the pooling itself "
             "(system.solver.poolings); leave it out"
         )
+    for key in FOR_ADAPTING:
+        if adaptation == "frozen" and spec.hparams["adapt"].get(key):
+            raise UserError(
+                f"--{key}={spec.hparams['adapt'][key]} is for encoders that adapt: pass "
+                "--adaptation=lora or another, or leave it out"
+            )
     if "encoder_source" not in model:
         if pooling != "mean":
             raise UserError(

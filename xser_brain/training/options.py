@@ -26,6 +26,7 @@ REFUSED = {
     "nonfinite_patience": GO_ON,
     "skip_nonfinite_grads": GO_ON,
     "optimizer_step_limit": "the budget is --steps",
+    "compile": "it would take all modules: use --compile_encoder=True",
 }
 
 

@@ -207,12 +207,13 @@ def train(
     batches = by_duration(plan.valid, int(spec.training["batch_size"]))
     threads = reader.threads(int(spec.training["num_workers"]))
     values = decisive_values(spec.text)
+    pinned = brain.device_type == "cuda"
     with loggers.opened(spec.loggers, spec.folder, spec.results, values) as more:
         brain.hparams.loggers = more
         brain.fit(
             brain.hparams.epoch_counter,
-            Loader(train_set, Joined(sampler, accumulated), threads),
-            Loader(valid_set, parallel.dealt(batches), threads),
+            Loader(train_set, Joined(sampler, accumulated), threads, pinned),
+            Loader(valid_set, parallel.dealt(batches), threads, pinned),
         )
 
 
@@ -290,5 +291,7 @@ def score(brain: XSERBrain, spec: Spec, plan: Plan, reader: Reader) -> dict:
             batches = by_duration(rows, int(spec.training["batch_size"]))
             batches = parallel.dealt(batches)
             threads = reader.threads(int(spec.training["num_workers"]))
-            outputs[part] = rows, brain.predict(Loader(dataset, batches, threads))
+            pinned = brain.device_type == "cuda"
+            loader = Loader(dataset, batches, threads, pinned)
+            outputs[part] = rows, brain.predict(loader)
     return outputs

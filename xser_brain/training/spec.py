@@ -52,7 +52,10 @@ NOT_HASHED = (
     "allow_incomplete",
     "verbose",
     "loggers",
+    "gradient_checkpointing",
 )
+# Keys that came later, by the value that says what was done before: not told apart from it.
+LATER = {"compile_encoder": False}
 SYSTEM_KEYS = (
     "trains_on",
     "sampler",
@@ -178,7 +181,7 @@ def _flat(node: object, name: str = "") -> Iterator[tuple[str, object]]:
         yield f"{name}.!", tag
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if key not in NOT_HASHED:
+            if key not in NOT_HASHED and (key not in LATER or value != LATER[key]):
                 yield from _flat(value, f"{name}.{key}" if name else key)
     elif isinstance(node, CommentedSeq) and any(map(_is_node, node)):
         for index, value in enumerate(node):
