@@ -378,7 +378,7 @@ class XSERBrain(sb.Brain):
             If a loss or a gradient, of this step or of one before, is no number.
         """
         try:
-            self.on_fit_batch_start(batch, should_step=True)
+            self.on_fit_batch_start(batch, True)  # as SpeechBrain calls it
             with self.training_ctx:
                 heard = self.compute_forward(batch, sb.Stage.TRAIN)
                 loss = self.compute_objectives(heard, batch, sb.Stage.TRAIN)
@@ -389,7 +389,7 @@ class XSERBrain(sb.Brain):
         except Exception:
             self._look()  # what is no number may have led to it
             raise
-        self.on_fit_batch_end(batch, heard, loss, should_step=True)
+        self.on_fit_batch_end(batch, heard, loss, True)
         return loss.detach()
 
     def update_average(self, loss, avg_loss):
