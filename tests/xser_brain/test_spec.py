@@ -20,19 +20,38 @@ def test_hparams_hash_passes_over_places():
     assert digest(temperature=0.5) != same
 
 
-def test_how_an_encoder_trains():
-    """Checkpointing changes no result; compiling may, and not to compile is as before."""
+def values(**overrides):
+    return decisive_values(resolve(RECIPE, {"encoder": "whisper", **overrides}))
 
-    def values(**overrides):
-        return decisive_values(resolve(RECIPE, {"encoder": "whisper", **overrides}))
 
+def test_checkpointing_changes_no_result():
+    assert values(gradient_checkpointing=True) == values()
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "other"),
+    [
+        ("adapt.compile_encoder", False, True),
+        ("adapt.pooling", "mean", "loud"),
+        ("training.hidden", 0, 32),
+    ],
+)
+def test_keys_that_came_later(name, before, other):
+    """Runs from before there was the key did what its default says: they are the same."""
+    key = name.partition(".")[2]
     plain = values()
-    assert values(gradient_checkpointing=True) == plain
-    assert not [name for name in plain if name.endswith("compile_encoder")]
-    assert values(compile_encoder=False) == plain
-    compiled = values(compile_encoder=True)
-    assert compiled["adapt.compile_encoder"] is True
-    assert {name: compiled[name] for name in plain} == plain
+    assert not {name, f"model.build.{key}", f"training.head.{key}"} & {*plain}
+    assert values(**{key: before}) == plain
+    changed = values(**{key: other})
+    assert changed[name] == other
+    assert {known: changed[known] for known in plain} == plain
+
+
+def test_options_of_ones_own_classes_decide():
+    """Whose defaults may be others, whatever ours are called."""
+    text = "model:\n  build: !name:mine.Encoder\n    pooling: mean\n    hidden: 0\n"
+    found = decisive_values(text)
+    assert (found["model.build.pooling"], found["model.build.hidden"]) == ("mean", 0)
 
 
 def test_hparams_hash_passes_over_comments(tmp_path):

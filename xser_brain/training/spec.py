@@ -54,8 +54,16 @@ NOT_HASHED = (
     "loggers",
     "gradient_checkpointing",
 )
-# Keys that came later, by the value that says what was done before: not told apart from it.
-LATER = {"compile_encoder": False}
+# Keys that came later, of a piece or class, by the value that says what was done before:
+# not told apart from it, so that runs of then are the same.
+_ENCODER = {"pooling": "mean", "compile_encoder": False}
+_HEAD = {"hidden": 0}
+LATER = {
+    "adapt": _ENCODER,
+    "training": _HEAD,
+    "!name:xser_brain.encoders.pretrained.PretrainedEncoder": _ENCODER,
+    "!name:xser_brain.head.EmbeddingHead": _HEAD,
+}
 SYSTEM_KEYS = (
     "trains_on",
     "sampler",
@@ -180,8 +188,9 @@ def _flat(node: object, name: str = "") -> Iterator[tuple[str, object]]:
     if tag:
         yield f"{name}.!", tag
     if isinstance(node, Mapping):
+        before = LATER.get(str(tag)) or LATER.get(name, {})
         for key, value in node.items():
-            if key not in NOT_HASHED and (key not in LATER or value != LATER[key]):
+            if key not in NOT_HASHED and (key not in before or value != before[key]):
                 yield from _flat(value, f"{name}.{key}" if name else key)
     elif isinstance(node, CommentedSeq) and any(map(_is_node, node)):
         for index, value in enumerate(node):
