@@ -212,3 +212,11 @@ def test_debug_is_no_result(copied, finished, record, tmp_path):
     assert record(debugged)["options"]["debug"] is True
     (group,) = group_runs(find_runs(tmp_path / "results"))
     assert [run["folder"] for run in group.runs] == [folder]
+
+
+def test_a_mistake_before_training_claims_no_folder(argv, complaint, tmp_path, capsys):
+    assert "hidden is -2" in complaint(argv(tmp_path, hidden=-2))
+    assert main(argv(tmp_path, steps=1, validate_every=1)) == 0
+    capsys.readouterr()
+    line = complaint(argv(tmp_path, steps=1, validate_every=1, hidden=8))
+    assert "(then the defaults, now hidden: 8)" in line

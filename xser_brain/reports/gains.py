@@ -121,9 +121,8 @@ def influence(first: Outcome, second: Outcome) -> Influence | None:
     Influence, or None
         None where there are too few units for an interval.
     """
-    units = first.ids if first.clusters is None else first.speakers
     both = np.concatenate([first.predicted, second.predicted])
-    return Influence.of(first.true, both, units, _difference, first.n_classes)
+    return Influence.of(first.true, both, first.units, _difference, first.n_classes)
 
 
 def _difference(confusions: np.ndarray) -> np.ndarray:

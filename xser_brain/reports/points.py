@@ -121,10 +121,9 @@ def uars(groups: Sequence[Group], scores: Sequence[Score], subset: str) -> list[
     ]
 
     def influence(group: Group, system: str) -> Influence | None:
-        outcome = group.outcome(system, subset)
-        units = outcome.ids if outcome.clusters is None else outcome.speakers
+        one = group.outcome(system, subset)
         return Influence.of(
-            outcome.true, outcome.predicted, units, _mean_uar, outcome.n_classes
+            one.true, one.predicted, one.units, _mean_uar, one.n_classes
         )
 
     return shown + _means(groups, systems, shown, influence, percent=True)

@@ -292,6 +292,11 @@ class Outcome:
         return index if len(names) >= FEWEST_UNITS else None
 
     @property
+    def units(self) -> Sequence[str]:
+        """What an interval is over, of each utterance: its speaker, or it itself."""
+        return self.ids if self.clusters is None else self.speakers
+
+    @property
     def absent(self) -> list[int]:
         """Classes of which no utterance was tested: a UAR over fewer than all."""
         return sorted({*range(self.n_classes)} - {*self.true.tolist()})

@@ -85,12 +85,14 @@ def begin(folder: Path, identity: Mapping, overwrite: bool) -> None:
     _refuse_links(folder)
     if path.exists():
         before = _known(folder, identity)
-        if before != identity and not is_finished(folder, identity):
+        if before == identity or is_finished(folder, identity):
+            return
+        # One that a mistake ended before anything was trained has nothing to lose.
+        if any(folder.glob("save/*")) or (folder / RUN).exists():
             raise UserError(
                 f"{folder} holds a run with other settings ({_difference(before, identity)}"
                 "): pass --overwrite=True to replace it, or --results=DIR to keep both"
             )
-        return
     write_atomic(path, json.dumps(identity, indent=1).encode())
 
 
@@ -148,6 +150,7 @@ def _difference(before: dict, now: Mapping) -> str:
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
 
     def shown(values: dict) -> str:
-        return "; ".join(f"{key.split('.')[-1]}: {values.get(key)}" for key in changed)
+        own = (f"{k.split('.')[-1]}: {values[k]}" for k in changed if k in values)
+        return "; ".join(dict.fromkeys(own)) or "the defaults"
 
     return f"then {shown(old)}, now {shown(new)}"
