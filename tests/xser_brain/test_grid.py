@@ -300,6 +300,7 @@ def test_a_failing_run_stops_no_other(write, standins, tmp_path):
     (folder / "identity.json").write_text(
         json.dumps({"hparams": {"training.steps": 1}, "protocol": "", "options": {}})
     )
+    (folder / "save/CKPT+1").mkdir(parents=True)
     process = start(path, *options(standins, results))
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 2, output
