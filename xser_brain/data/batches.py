@@ -171,7 +171,7 @@ class Utterances(Dataset):
         prefixes: bool = False,
         change: Callable[[torch.Tensor], torch.Tensor] | None = None,
         units: Callable[[Row], list[int]] | None = None,
-        read_all: Callable[[list[Row]], list[torch.Tensor]] | None = None,
+        read_all: Callable[[list[Row]], Sequence[torch.Tensor]] | None = None,
     ):
         self.read_all = read_all
         self.rows = list(rows)
@@ -199,36 +199,38 @@ class Utterances(Dataset):
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         return self.batch(indices, self.fetch(indices))
 
-    def fetch(self, indices: Sequence[int]) -> list[torch.Tensor]:
+    def fetch(self, indices: Sequence[int]) -> Sequence[torch.Tensor]:
         """What is on disk of some utterances, whole: nothing here is left to chance."""
         if self.read_all:
             return self.read_all([self.rows[index] for index in indices])
         return [torch.as_tensor(self.read(self.rows[index])) for index in indices]
 
-    def batch(self, indices: Sequence[int], items: list[torch.Tensor]) -> Batch:
+    def batch(self, indices: Sequence[int], items: Sequence[torch.Tensor]) -> Batch:
         """Make a batch of what was fetched; all chance is drawn here, in this order.
 
         Arguments
         ---------
         indices : sequence of int
             The utterances.
-        items : list of torch.Tensor
-            From ``fetch``.
+        items : sequence of torch.Tensor
+            From ``fetch``: a list, or one tensor of all.
 
         Returns
         -------
         Batch
         """
+        places = torch.tensor(indices)
         batch = Batch(
             [self.rows[index].ID for index in indices],
-            **{name: values[indices] for name, values in self.indices.items()},
+            **{name: values[places] for name, values in self.indices.items()},
         )
         if self.units:
             said = [self.units[index] for index in indices]
             said = pad_sequence(said, batch_first=True, padding_value=UNKNOWN)
             batch = replace(batch, units=said)
         if items[0].ndim == 2 and not self.prefixes:
-            return replace(batch, features=torch.stack(items))
+            whole = torch.is_tensor(items)
+            return replace(batch, features=items if whole else torch.stack(items))
         if not self.prefixes:
             if self.change:
                 items = [self.change(item) for item in items]
@@ -275,7 +277,10 @@ class Loader(SaveableDataLoader):
     def __init__(
         self, dataset: Utterances, batches, threads: int = 0, pinned: bool = False
     ):
-        super().__init__(_Indices(), sampler=batches, batch_size=None)
+        # As they come: torch would look into each list for arrays to convert.
+        super().__init__(
+            _Indices(), sampler=batches, batch_size=None, collate_fn=_unchanged
+        )
         self.utterances, self.threads, self.pinned = dataset, threads, pinned
 
     def skip(self, batches: int) -> None:
@@ -304,6 +309,10 @@ class Loader(SaveableDataLoader):
             one_by_one, self.utterances.fetch, ahead, self.threads
         ):
             yield self.utterances.batch(indices, items)
+
+
+def _unchanged(indices: Sequence[int]) -> Sequence[int]:
+    return indices
 
 
 class _Indices(Dataset):

@@ -392,13 +392,13 @@ class Features(Mapping):
             )
         return torch.from_numpy(np.array(array, np.float32))
 
-    def several(self, row_ids: Sequence[str]) -> list[torch.Tensor]:
-        """What ``[]`` gives of each, as copies and much faster where all are alike."""
+    def several(self, row_ids: Sequence[str]) -> Sequence[torch.Tensor]:
+        """What ``[]`` gives of each; much faster, and as one, where all are alike."""
         numbers = [self._numbers[row_id] for row_id in row_ids]
         arrays = self.store.gather(self._places[numbers])
         if arrays is None:
             return [self[row_id] for row_id in row_ids]
-        return [*torch.from_numpy(arrays).float()]
+        return torch.from_numpy(arrays).float()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)

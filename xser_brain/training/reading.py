@@ -214,7 +214,7 @@ class Reader:
             view = int(torch.randint(len(views), ())) if len(views) > 1 else 0
             return views[view][row.ID]
 
-        def read_all(some: list[Row]) -> list[torch.Tensor]:
+        def read_all(some: list[Row]) -> Sequence[torch.Tensor]:
             return views[0].several([row.ID for row in some])
 
         alike = self.kind == "pooled" and len(views) == 1
