@@ -507,7 +507,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 0, or 2 after a mistake that the user can mend."""
+    """Run a command; 0, 2 after a mistake that the user can mend, 130 after Ctrl-C."""
     commands = parser()
     args = commands.parse_args(argv)
     if getattr(args, "all", False) and not args.data_root:
@@ -520,6 +520,9 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(outside.printable(f"error: {error}"), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped by SIGINT", file=sys.stderr)
+        return 130
     return 0
 
 

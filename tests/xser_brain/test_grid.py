@@ -191,6 +191,19 @@ def start(path: Path, *args: str) -> subprocess.Popen:
     )
 
 
+def test_a_grid_that_is_stopped_while_it_is_planned_says_so(write, standins, tmp_path):
+    """And leaves no process that imports for runs which are not going to be."""
+    results = tmp_path / "results"
+    process = start(write(two_systems()), *options(standins, results))
+    while not results.exists():  # the last before it plans
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)  # until nobody holds its output
+    assert process.returncode == 130, output
+    assert output.splitlines()[-1].startswith("stopped by SIGINT")
+    assert "Traceback" not in output
+
+
 def predictions(results: Path) -> dict[str, bytes]:
     return {
         path.parent.relative_to(results).as_posix(): path.read_bytes()

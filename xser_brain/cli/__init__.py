@@ -80,22 +80,30 @@ def _grid(args: argparse.Namespace, rest: list[str]) -> int:
     )
     processes, _ = launch.split(rest)
     grid.require_disk(args.results)
-    planned = grid.plan(chosen, args.results, rest)
-    if args.dry_run:
-        for task in planned.tasks:
-            print(shlex.join(["xser", "train", *task.argv]))
-        print(f"# {len(planned.tasks)} to do, {len(planned.finished)} finished")
-        return 0
-    if args.slurm:
+    if args.slurm or args.dry_run:
+        planned = grid.plan(chosen, args.results, rest)
+        if args.dry_run:
+            for task in planned.tasks:
+                print(shlex.join(["xser", "train", *task.argv]))
+            print(f"# {len(planned.tasks)} to do, {len(planned.finished)} finished")
+            return 0
         from xser_brain.grids.cluster import ClusterOptions, SlurmJobs
 
         options = ClusterOptions(**given, processes=processes)
-        jobs, pause = SlurmJobs(planned.tasks, args.results / "slurm", options), 10.0
-    else:
-        gpus = [name.strip() for name in (args.devices or "").split(",")]
-        gpus = [name for name in gpus if name]
-        jobs = grid.LocalJobs(planned.tasks, args.jobs, args.threads, gpus, processes)
-        pause = 0.0
+        jobs = SlurmJobs(planned.tasks, args.results / "slurm", options)
+        return _carried_out(args, planned, jobs, pause=10.0)
+    gpus = [name.strip() for name in (args.devices or "").split(",")]
+    gpus = [name for name in gpus if name]
+    with grid.LocalJobs((), args.jobs, args.threads, gpus, processes) as jobs:
+        planned = grid.plan(chosen, args.results, rest)
+        jobs.add(planned.tasks)
+        return _carried_out(args, planned, jobs, pause=0.0)
+
+
+def _carried_out(args: argparse.Namespace, planned, jobs, pause: float) -> int:
+    """Wait for the runs of a grid, and say what became of them."""
+    from xser_brain.grids import grid
+
     try:
         # What a cluster does needs nobody to wait for it, unless it is typed away.
         with nullcontext() if args.slurm else stopping.heeded():
@@ -365,10 +373,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; 0, or 2 after a mistake that the user can mend."""
+    """Run a command; 0, 2 after a mistake that the user can mend, 130 after Ctrl-C."""
     args, rest = parser().parse_known_args(argv)
     try:
         return args.function(args, rest)
     except UserError as error:
         print(f"error: {printable(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        stopped = stopping.Stopped(signal.SIGINT)
+        print(f"stopped by {stopped}", file=sys.stderr)
+        return stopped.code

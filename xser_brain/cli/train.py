@@ -1,6 +1,7 @@
 """``train.py`` of every recipe, and ``xser train``: the command line of a run."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -55,13 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             train(argv)
     except UserError as error:
         return _complain(str(error))
+    except KeyboardInterrupt:  # what a run needs was still being imported
+        return _stopped(stopping.Stopped(signal.SIGINT))
     except stopping.Stopped as stopped:
-        if os.environ.get("RANK", "0") == "0":  # all processes have stopped
-            print(
-                f"stopped by {stopped}: the same command goes on from here",
-                file=sys.stderr,
-            )
-        return stopped.code
+        return _stopped(stopped)
     return 0
 
 
@@ -85,6 +83,12 @@ def train(argv: Sequence[str]) -> None:
         if line is None:
             raise
         raise UserError(line) from error
+
+
+def _stopped(by: stopping.Stopped) -> int:
+    if os.environ.get("RANK", "0") == "0":  # all processes have stopped
+        print(f"stopped by {by}: the same command goes on from here", file=sys.stderr)
+    return by.code
 
 
 def _complain(message: str) -> int:

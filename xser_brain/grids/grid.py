@@ -22,12 +22,14 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Protocol
@@ -311,17 +313,52 @@ class LocalJobs:
         shared = [",".join(own) for own in dealt]
         self.slots = shared[:jobs] or [None] * (jobs or max(1, cores // processes))
         self.threads = threads or max(1, cores // (len(self.slots) * processes))
-        self.waiting = list(tasks)
+        self.waiting: list[Task] = []
         self.running: dict[multiprocessing.Process, tuple[Task, str | None]] = {}
-        self.states = dict.fromkeys((task.name for task in tasks), WAITING)
+        self.states: dict[str, str] = {}
+        self.add(tasks)
 
-    def submit(self) -> None:
-        """Make ready the process of which all others are copies."""
-        # torch and SpeechBrain are loaded once, not once a run.
+    def warm(self) -> None:
+        """Make ready the process of which all others are copies, in the background.
+
+        torch and SpeechBrain are loaded once, not once a run.
+        """
         os.environ["OMP_NUM_THREADS"] = str(self.threads)
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["xser_brain.grids.preload"])
         self.temporary = temporary.folder()
+        # A Ctrl-C would end it in the midst of an import.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def __enter__(self) -> "LocalJobs":
+        self.warm()
+        return self
+
+    def __exit__(self, *error) -> None:
+        # It would see that we have ended only once it has imported all it was told to,
+        # and whoever reads our output would wait for that.
+        pid = forkserver._forkserver._forkserver_pid
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Take on more.
+
+        Arguments
+        ---------
+        tasks : sequence of Task
+            What to do, after what there is.
+        """
+        self.waiting += tasks
+        self.states |= dict.fromkeys((task.name for task in tasks), WAITING)
+
+    def submit(self) -> None:
+        """Make sure of that process."""
+        self.warm()
 
     def poll(self) -> dict[str, str]:
         """Start what there is room for; wait a while for something to end."""
@@ -359,6 +396,7 @@ def _note(log: Path, line: str) -> None:
 
 def _run(task: Task, threads: int, gpu: str | None, temporaries: Path) -> None:
     """One run, in a process of its own."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     temporary.use(temporaries)
     lock_alone()
     threading.Thread(target=_end_with_parent, daemon=True).start()
