@@ -4,6 +4,7 @@
 
 * ``bare``: the encoder on waveforms that are in memory, one utterance at a time;
 * ``extraction``: decoding, hashing, encoding and writing to an empty cache;
+* ``extraction, bf16``: the same with ``--cache_precision=bf16``;
 * ``read``: looking the same features up again;
 * ``epoch``: every utterance once, in batches of 36, from cached features;
 * ``heads``: 3000 optimiser steps of the paper's heads and objectives on them.
@@ -73,12 +74,15 @@ def main() -> None:
             for waveform in waveforms:
                 encoder(waveform[None], torch.tensor([len(waveform)]))
 
-    def cache(name: str) -> dict:
-        return FeatureCache(folder / name, encoder, str(args.data_root)).features(rows)
+    def cache(name: str, precision: str = "fp32") -> dict:
+        cache = FeatureCache(
+            folder / name, encoder, str(args.data_root), precision=precision
+        )
+        return cache.features(rows)
 
-    def extraction() -> None:
+    def extraction(precision: str = "fp32") -> None:
         shutil.rmtree(folder / "new", ignore_errors=True)
-        cache("new")
+        cache("new", precision)
 
     features = cache("kept")
     labels = Labels.of(rows, EMOTIONS)
@@ -91,6 +95,7 @@ def main() -> None:
     cases = {
         "bare": bare,
         "extraction": extraction,
+        "extraction, bf16": lambda: extraction("bf16"),
         "read": lambda: cache("kept"),
         "epoch": epoch,
     }

@@ -515,6 +515,22 @@ def test_what_half_precision_cannot_hold_is_kept_in_single(encoder, rows, tmp_pa
     assert torch.equal(half.features(rows)["x-0"], single.features(rows)["x-0"])
 
 
+@pytest.mark.parametrize("kind", ["pooled", "frames", "prefix"])
+def test_bf16_is_kept_apart_and_near(kind, rows, tmp_path, small_encoder):
+    encoder = PretrainedEncoder(str(small_encoder("wav2vec2"))).eval()
+    single, half = (
+        FeatureCache(tmp_path / "f", encoder, str(tmp_path), kind, precision=precision)
+        for precision in ("fp32", "bf16")
+    )
+    assert single.store.folder != half.store.folder
+    one, two = single.features(rows), half.features(rows)
+    for name in one:
+        assert two[name].dtype == torch.float32
+        assert not torch.equal(one[name], two[name])
+        distance = (one[name] - two[name]).norm() / one[name].norm()
+        assert distance < 0.05
+
+
 # --- The limit
 
 
@@ -687,6 +703,7 @@ def test_folder_that_cannot_be_made(encoder, rows, tmp_path):
     ("options", "message"),
     [
         ({"dtype": "float8"}, "cache_dtype 'float8': use float32 or float16"),
+        ({"precision": "fp8"}, "cache_precision 'fp8': use fp32 or bf16"),
         ({"limit": 0.0}, "cache_limit is 0"),
         ({"limit": float("nan")}, "cache_limit is nan"),
     ],
@@ -837,6 +854,15 @@ def test_cold_and_warm_caches_give_the_same_run(argv, tmp_path, small_encoder):
     assert all(torch.equal(one[0][name], two[0][name]) for name in one[0])
 
 
+def test_run_computes_what_is_cached_in_bf16(argv, tmp_path, small_encoder, record):
+    options = {"steps": 1, "validate_every": 1, "features": tmp_path / "f"}
+    single = run(argv, tmp_path / "a", small_encoder, **options)
+    half = run(argv, tmp_path / "b", small_encoder, cache_precision="bf16", **options)
+    assert record(single)["encoder"]["cache_precision"] == "fp32"
+    assert record(half)["encoder"]["cache_precision"] == "bf16"
+    assert len([*(tmp_path / "f").glob("*/about.json")]) == 2
+
+
 @pytest.mark.parametrize(
     ("options", "crop"),
     [
@@ -859,6 +885,7 @@ def test_run_says_what_was_heard(options, crop, argv, tmp_path, small_encoder, r
     [
         ({"cache": "some"}, "unknown cache 'some'"),
         ({"cache_dtype": "int8"}, "cache_dtype 'int8'"),
+        ({"cache_precision": "half"}, "cache_precision 'half'"),
         ({"cache_limit": "much"}, "cache_limit"),
         ({"cache_limit": 0}, "cache_limit is 0"),
         ({"cache_limit": 1e-6}, "--cache_dtype=float16"),

@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 VERSION = 2  # of what is stored; raise it when an encoder's arithmetic changes
 KINDS = ("pooled", "frames", "prefix")
 DTYPES = ("float32", "float16")
+PRECISIONS = ("fp32", "bf16")
 OVERHEAD = 256  # bytes of an entry beside its values, at most
 LOOKED_UP = 1024  # entries at once
 
@@ -91,12 +92,15 @@ class FeatureCache:
         GB that the folder may take; the least recently used entries go first.
     hashes : AudioHashes, optional
         Those that the manifests were written by; by default some of this folder's own.
+    precision : str
+        ``fp32`` or ``bf16``, in which the encoder computes. Where a device has it, bf16 is
+        more than twice as fast; vectors then differ by about a hundredth of their length.
 
     Raises
     ------
     UserError
-        If dtype or limit make no sense, or vectors are asked for whose pooling is
-        learned.
+        If dtype, precision or limit make no sense, or vectors are asked for whose
+        pooling is learned.
     """
 
     def __init__(
@@ -108,9 +112,14 @@ class FeatureCache:
         dtype: str = "float32",
         limit: float = math.inf,
         hashes: AudioHashes | None = None,
+        precision: str = "fp32",
     ):
-        if dtype not in DTYPES:
-            raise UserError(f"unknown cache_dtype {dtype!r}: use {' or '.join(DTYPES)}")
+        for key, given, known in (
+            ("cache_dtype", dtype, DTYPES),
+            ("cache_precision", precision, PRECISIONS),
+        ):
+            if given not in known:
+                raise UserError(f"unknown {key} {given!r}: use {' or '.join(known)}")
         if not limit > 0:
             raise UserError(f"cache_limit is {limit:g}: give GB, more than 0")
         if kind == "pooled" and encoder.learns_pooling:
@@ -119,14 +128,19 @@ class FeatureCache:
                 "here are pooled vectors: use pooling=mean, loud or energy"
             )
         self.encoder, self.kind, self.dtype = encoder, kind, np.dtype(dtype)
+        self.precision = precision
         self.data_root = str(data_root)
         self.limit = limit
         self.hashes = hashes or AudioHashes(folder)
-        key = hashlib.sha256(f"{fingerprint(encoder, kind)} {dtype}".encode())
+        facts = [fingerprint(encoder, kind), dtype]
+        if precision != "fp32":  # or else what earlier versions have kept is found
+            facts.append(precision)
+        key = hashlib.sha256(" ".join(facts).encode())
         about = {
             "source": getattr(encoder, "source", type(encoder).__name__),
             "what": self.what,
             "dtype": dtype,
+            **({"precision": precision} if precision != "fp32" else {}),
         }
         self.store = Store(folder, key.hexdigest()[:16], about, limit)
 
@@ -328,20 +342,27 @@ class FeatureCache:
                 shown.update(len(rows))
 
     def _encode(self, waveforms: Sequence[torch.Tensor]) -> list[np.ndarray]:
-        if self.kind == "prefix":
-            return [self.encoder.prefix(item).cpu().numpy() for item in waveforms]
-        padded = pad_sequence(waveforms, batch_first=True)
-        lengths = torch.tensor([len(w) for w in waveforms], device=padded.device)
-        if self.kind == "pooled":
-            return list(self.encoder(padded, lengths).cpu().numpy())
-        frames, counts = self.encoder.frames(padded, lengths)
-        frames = frames.cpu().numpy()
+        half, device = self.precision == "bf16", waveforms[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            if self.kind == "prefix":
+                prefixes = [self.encoder.prefix(item) for item in waveforms]
+                return [_array(prefix) for prefix in prefixes]
+            padded = pad_sequence(waveforms, batch_first=True)
+            lengths = torch.tensor([len(w) for w in waveforms], device=padded.device)
+            if self.kind == "pooled":
+                return list(_array(self.encoder(padded, lengths)))
+            frames, counts = self.encoder.frames(padded, lengths)
+        frames = _array(frames)
         return [f[:, :n] for f, n in zip(frames, counts.tolist(), strict=True)]
 
     def _rounded(self, array: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             rounded = array.astype(self.dtype)
         return rounded if np.isfinite(rounded).all() else array
+
+
+def _array(made: torch.Tensor) -> np.ndarray:
+    return made.float().cpu().numpy()
 
 
 class Variant:

@@ -81,6 +81,7 @@ class Reader:
                 dtype,
                 limit,
                 hashes,
+                str(settings.get("cache_precision", "fp32")),
             )
         if self.kind == "prefix" and crop:
             logger.info(
@@ -96,6 +97,7 @@ class Reader:
         return {
             "cached": self.cache.what if self.cache else None,
             "cache_dtype": str(self.cache.dtype) if self.cache else None,
+            "cache_precision": self.cache.precision if self.cache else None,
             "crop": piece if self.crop else "whole",
         }
 

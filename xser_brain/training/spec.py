@@ -59,6 +59,7 @@ NOT_HASHED = (
 _ENCODER = {"pooling": "mean", "compile_encoder": False}
 _HEAD = {"hidden": 0}
 LATER = {
+    "run": {"cache_precision": "fp32"},
     "adapt": _ENCODER,
     "training": _HEAD,
     "!name:xser_brain.encoders.pretrained.PretrainedEncoder": _ENCODER,
