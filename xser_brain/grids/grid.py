@@ -341,9 +341,10 @@ class LocalJobs:
     def __exit__(self, *error) -> None:
         # It would see that we have ended only once it has imported all it was told to,
         # and whoever reads our output would wait for that.
-        pid = forkserver._forkserver._forkserver_pid
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
+        server = forkserver._forkserver
+        if server._forkserver_pid is not None:
+            os.kill(server._forkserver_pid, signal.SIGKILL)
+            server._stop()
 
     def add(self, tasks: Sequence[Task]) -> None:
         """Take on more.
