@@ -258,6 +258,15 @@ def test_where_attention_cannot_be_learned(
     assert message in complaint(argv(tmp_path, pooling="attentive", **changes))
 
 
+@pytest.mark.parametrize("size", ["projection", "hidden"])
+def test_a_head_that_no_one_would_train_is_refused(
+    size, argv, complaint, small_encoder, tmp_path
+):
+    options = {"encoder": "wav2vec2", "encoder_source": small_encoder("wav2vec2")}
+    said = complaint(argv(tmp_path, system="robust", **{size: 8}, **options))
+    assert f"--{size}=8 is for heads that are trained by steps" in said
+
+
 @pytest.mark.parametrize("adaptation", ["frozen", "lora"])
 def test_an_attentive_model_is_exported_and_loaded(adaptation, small_encoder, tmp_path):
     folder, model = exported(
