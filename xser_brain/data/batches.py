@@ -219,7 +219,7 @@ class Utterances(Dataset):
         -------
         Batch
         """
-        places = torch.tensor(indices)
+        places = torch.tensor(indices, dtype=torch.long)
         batch = Batch(
             [self.rows[index].ID for index in indices],
             **{name: values[places] for name, values in self.indices.items()},
