@@ -860,7 +860,9 @@ def test_run_computes_what_is_cached_in_bf16(argv, tmp_path, small_encoder, reco
     half = run(argv, tmp_path / "b", small_encoder, cache_precision="bf16", **options)
     assert record(single)["encoder"]["cache_precision"] == "fp32"
     assert record(half)["encoder"]["cache_precision"] == "bf16"
-    assert len([*(tmp_path / "f").glob("*/about.json")]) == 2
+    told = [group.about["what"] for group in groups(tmp_path / "f")]
+    assert sorted(what.endswith(", in bf16") for what in told) == [False, True]
+    assert record(half)["encoder"]["cached"].endswith(", in bf16")
 
 
 @pytest.mark.parametrize(

@@ -192,13 +192,13 @@ def start(path: Path, *args: str) -> subprocess.Popen:
 
 
 def test_a_grid_that_is_stopped_while_it_is_planned_says_so(write, standins, tmp_path):
-    """And leaves no process that imports for runs which are not going to be."""
+    """In one line, though two processes are importing."""
     results = tmp_path / "results"
     process = start(write(two_systems()), *options(standins, results))
     while not results.exists():  # the last before it plans
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)  # until nobody holds its output
+    output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert output.splitlines()[-1].startswith("stopped by SIGINT")
     assert "Traceback" not in output

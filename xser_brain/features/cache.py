@@ -140,21 +140,22 @@ class FeatureCache:
             "source": getattr(encoder, "source", type(encoder).__name__),
             "what": self.what,
             "dtype": dtype,
-            **({"precision": precision} if precision != "fp32" else {}),
         }
         self.store = Store(folder, key.hexdigest()[:16], about, limit)
 
     @property
     def what(self) -> str:
         """What an entry is, in words."""
+        half = ", in bf16" if self.precision == "bf16" else ""
         layers = f"{self.encoder.layers} layers"
         if self.kind == "prefix" and not self.encoder.frames_frozen:
             below = self.encoder.prefix_layers
-            return f"front end and layers below {below}" if below else "front end"
+            layers = f"front end and layers below {below}" if below else "front end"
+            return layers + half
         if self.kind != "pooled":
-            return f"{layers}, frames"
+            return f"{layers}, frames{half}"
         how = "" if self.encoder.pooling == "mean" else f" ({self.encoder.pooling})"
-        return f"{layers}, pooled{how}"
+        return f"{layers}, pooled{how}{half}"
 
     def size(self, rows: Iterable[Row], crop: float = 0.0) -> int:
         """Estimate the bytes of utterances from their durations, rather more than less.

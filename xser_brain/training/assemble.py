@@ -63,11 +63,14 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
             "is fitted to cached pooled vectors, of which it names the pooling itself "
             "(system.solver.poolings); leave it out"
         )
-    head = {**model, "hidden": spec.training.get("hidden")}
-    for key in ("projection", "hidden"):
-        if solver is not None and head.get(key):
+    sizes = {
+        "projection": model.get("projection"),
+        "hidden": spec.training.get("hidden"),
+    }
+    for key, size in sizes.items():
+        if solver is not None and size:
             raise UserError(
-                f"--{key}={head[key]} is for heads that are trained by steps: "
+                f"--{key}={size} is for heads that are trained by steps: "
                 f"{spec.system.name} is fitted at once; leave it out"
             )
     for key in FOR_ADAPTING:
