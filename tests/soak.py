@@ -25,12 +25,12 @@ from data_prep import standin
 PAUSES = 30, 90  # seconds between two kills
 CORPORA = ("ravdess", "esd", "urdu", "emodb")
 OPTIONS = {
-    "non_target": "[esd,urdu]", "splits": "speaker", "steps": 120, "validate_every": 15,
-    "warmup": 20, "crop": 1.0, "width": 16, "channels": 16, "n_mels": 16,
-    "attention_channels": 8,
+    "source": "ravdess", "non_target": "[esd,urdu]", "splits": "speaker",
+    "steps": 120, "validate_every": 15, "warmup": 20, "crop": 1.0,
+    "width": 16, "channels": 16, "n_mels": 16, "attention_channels": 8,
 }  # fmt: skip
 GRID = """\
-recipes: [en_de/hparams/ravdess_to_emodb.yaml]
+recipes: [en_de/hparams/iemocap_to_emodb.yaml]
 systems: [baseline1, baseline2, proposed, without_supcon, without_spkadv, upper_bound]
 seeds: [1, 2]
 """

@@ -10,7 +10,7 @@ from xser_brain.protocol import Setting, System
 from xser_brain.training.run import carry_out
 from xser_brain.training.spec import describe
 
-RECIPE = "en_de/hparams/ravdess_to_emodb.yaml"
+RECIPE = "en_de/hparams/iemocap_to_emodb.yaml"
 
 
 def train(

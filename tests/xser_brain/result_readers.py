@@ -46,7 +46,7 @@ from xser_brain.training import folder as folders
 from xser_brain.training import hparams, record
 from xser_brain.training.checkpoints import AtomicCheckpointer, RunState
 
-RECIPE = recipes() / "en_de/hparams/ravdess_to_emodb.yaml"
+RECIPE = recipes() / "en_de/hparams/iemocap_to_emodb.yaml"
 IDENTITY = {
     "seed": 1,
     "processes": 1,

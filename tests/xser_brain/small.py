@@ -8,10 +8,8 @@ import transformers
 from xser_brain.objectives import Heard
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "recipes/en_de/hparams/ravdess_to_emodb.yaml"
-TINY = {
-    "non_target": "[esd, urdu]",
-    "splits": "speaker",
+RECIPE = ROOT / "recipes/en_de/hparams/iemocap_to_emodb.yaml"
+SIZES = {
     "steps": 12,
     "validate_every": 3,
     "warmup": 2,
@@ -20,6 +18,12 @@ TINY = {
     "channels": 16,
     "n_mels": 16,
     "attention_channels": 8,
+}
+TINY = {
+    "source": "ravdess",
+    "non_target": "[esd, urdu]",
+    "splits": "speaker",
+    **SIZES,
 }
 ECAPA_KEYS = ("width", "channels", "n_mels", "attention_channels")
 SMALL = {

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 import torch
-from small import TINY
+from small import SIZES
 
 import xser_brain
 from data_prep.errors import UserError
@@ -16,9 +16,12 @@ from xser_brain import CrossEntropy, Objective, Setting, System, train
 from xser_brain.brain import XSERBrain
 
 EN_DE = Setting(("ravdess",), ("esd", "urdu"), "emodb")
-OPTIONS = {k: v for k, v in TINY.items() if k != "non_target"} | {
-    "steps": 2, "validate_every": 2, "noprogressbar": True
-}  # fmt: skip
+OPTIONS = SIZES | {
+    "splits": "speaker",
+    "steps": 2,
+    "validate_every": 2,
+    "noprogressbar": True,
+}
 
 
 class MyLoss(Objective):
@@ -63,8 +66,9 @@ def test_the_snippet_of_the_docstring(standins, tmp_path, record):
 
 
 def test_a_system_by_its_name_is_that_of_the_command_line(finished, standins, tmp_path):
-    options = {k: v for k, v in TINY.items() if k != "non_target"}
-    folder = train(EN_DE, data_root=standins, results=tmp_path, **options)
+    folder = train(
+        EN_DE, data_root=standins, results=tmp_path, splits="speaker", **SIZES
+    )
     assert folder == tmp_path / "ravdess_to_emodb/proposed/ecapa/1"
     here = (folder / "predictions.csv").read_bytes()
     assert here == (finished / "predictions.csv").read_bytes()

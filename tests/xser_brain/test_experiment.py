@@ -709,7 +709,7 @@ def test_train_py(argv, tmp_path):
     script = ROOT / "recipes/en_de/train.py"
     args = argv(tmp_path, system="baseline1", steps=1, validate_every=1)[1:]
     done = subprocess.run(
-        [sys.executable, script.name, "hparams/ravdess_to_emodb.yaml", *args],
+        [sys.executable, script.name, "hparams/iemocap_to_emodb.yaml", *args],
         cwd=script.parent,
         capture_output=True,
         text=True,
@@ -733,7 +733,7 @@ def test_demo(tmp_path, monkeypatch, record):
     options = ["--demo=True", "--steps=1", "--validate_every=1", "--system=baseline1"]
     assert main([str(RECIPE), *options, f"--results={tmp_path}"]) == 0
     assert (tmp_path / "standins/emodb/STANDIN.json").is_file()
-    assert record(tmp_path / "ravdess_to_emodb/baseline1/ecapa/1")["standin"] is True
+    assert record(tmp_path / "iemocap_to_emodb/baseline1/ecapa/1")["standin"] is True
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_help_needs_no_torch(python, call):
 def test_help_of_train_py_needs_no_torch(python):
     script = ROOT / "recipes/en_de/train.py"
     code = TRAIN.replace("sys.argv[0]", repr(str(script)))
-    done = python(code, "hparams/ravdess_to_emodb.yaml", "--help", cwd=script.parent)
+    done = python(code, "hparams/iemocap_to_emodb.yaml", "--help", cwd=script.parent)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "False"
     assert "learning_rate: 0.001" in done.stdout
@@ -66,7 +66,7 @@ def test_help_of_train_py_needs_no_torch(python):
 def test_help_shows_the_keys_of_a_recipe(capsys, argv):
     assert main([*argv, str(RECIPE)]) == 0
     out = capsys.readouterr().out
-    assert "source: ravdess" in out
+    assert "source: iemocap" in out
     assert "attention_channels" in out
     assert "--help_all" in out
 
@@ -76,7 +76,7 @@ def test_help_all_shows_the_options_of_speechbrain(capsys):
         main([str(RECIPE), "--help_all"])
     assert stop.value.code == 0
     out = capsys.readouterr().out
-    assert "source: ravdess" in out
+    assert "source: iemocap" in out
     assert "--grad_accumulation_factor" in out
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import ruamel.yaml
 import soundfile
-from small import ROOT, TINY
+from small import ROOT, SIZES
 
 from data_prep import corpus, manifest, prepare
 from data_prep.__main__ import main as data_prep
@@ -86,7 +86,7 @@ def cameo(standins, tmp_path_factory) -> Path:
 def where(cameo: Path, results: Path, **changes) -> list[str]:
     options = {
         **{"data_root": cameo / "root", "manifests": cameo / "manifests"},
-        **{key: TINY[key] for key in TINY if key not in ("non_target", "splits")},
+        **SIZES,
         **{"results": results, "noprogressbar": None, **changes},
     }
     return [

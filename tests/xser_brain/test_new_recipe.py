@@ -33,7 +33,7 @@ def test_a_new_recipe_runs(recipes, argv, tmp_path, capsys):
     assert setting.source == ("urdu",)
     assert setting.non_target == ("esd", "ravdess")
     assert setting.target == "emodb"
-    options = argv(tmp_path / "results", non_target=None, steps=3)[1:]
+    options = argv(tmp_path / "results", source=None, non_target=None, steps=3)[1:]
     assert train([str(path), *options]) == 0
     same = (ROOT / "recipes/en_de/train.py").read_text()
     assert (recipes / "ur_de/train.py").read_text() == same

@@ -12,7 +12,7 @@ from xser_brain.cli import main
 from xser_brain.grids import grid
 from xser_brain.training.hparams import resolve
 
-NAME = "en_de/hparams/ravdess_to_emodb.yaml"
+NAME = "en_de/hparams/iemocap_to_emodb.yaml"
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_list(capsys):
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines()}
     for path in (ROOT / "recipes").glob("*/hparams/*.yaml"):
         assert path.relative_to(ROOT / "recipes").as_posix() in lines
-    assert lines[NAME] == ["ravdess", "emodb", "ecapa"]
+    assert lines[NAME] == ["iemocap", "emodb", "ecapa"]
     grids = out.split("grids: ")[1].splitlines()[0].split(", ")
     assert grids == [
         "cameo.yaml",

@@ -55,7 +55,8 @@ def build_encoder(spec: Spec, plan: Plan) -> Encoder:
     if solver is not None and ("encoder_source" not in model or adaptation != "frozen"):
         raise UserError(
             f"{spec.system.name} needs a pretrained encoder that does not adapt: pass "
-            "--encoder=whisper or another, and leave --adaptation out"
+            "--encoder=whisper or another, and leave --adaptation out; or pass a --system "
+            "that trains by steps, as --system=proposed"
         )
     if solver is not None and pooling != "mean":
         raise UserError(
