@@ -18,6 +18,7 @@ from xser_brain.grids import grid
 from xser_brain.grids.cluster import Task
 from xser_brain.protocol import PAPER_SETTINGS
 from xser_brain.reports.paper import paper_systems
+from xser_brain.training.hparams import parse_arguments
 from xser_brain.training.spec import settle
 
 GRIDS = (
@@ -41,6 +42,9 @@ def write(tmp_path):
         return path
 
     return write
+
+
+TAKEN = ("--results", "--steps", "--warmup")
 
 
 def options(standins: Path, results: Path, **changes) -> list[str]:
@@ -222,6 +226,17 @@ def processes(results: Path) -> list[str]:
         if str(results) in target:
             found.append(entry.parts[2])
     return found
+
+
+@pytest.mark.parametrize("given", [["--steps=5"], ["--steps", "5"]])
+def test_the_command_line_outdoes_the_grid(given, write, standins, tmp_path):
+    text = two_systems() + "overrides: {steps: 9, warmup: 1}\n"
+    rest = [x for x in options(standins, tmp_path) if x.split("=")[0] not in TAKEN]
+    planned = grid.plan(grid.read(write(text)), tmp_path, [*rest, *given])
+    assert len(planned.tasks) == 2
+    for task in planned.tasks:
+        values = parse_arguments([*task.argv])[2]
+        assert (values["steps"], values["warmup"]) == (5, 1)
 
 
 def tasks(count: int, folder: Path, *argv: str) -> list[Task]:

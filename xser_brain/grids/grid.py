@@ -219,23 +219,26 @@ class Planned:
 def plan(grid: Grid, results: Path, rest: Sequence[str] = ()) -> Planned:
     """Prepare all corpora once, and find what is still to be done.
 
-    ``rest`` are further options of all runs, as ``--data_root=DIR``. UserError if a
-    recipe is wrong, a corpus is missing, or a setting is not zero-shot.
+    ``rest`` are further options of all runs, as ``--data_root=DIR``; where the grid's
+    ``overrides`` say another value, these hold. UserError if a recipe is wrong, a
+    corpus is missing, or a setting is not zero-shot.
     """
     from xser_brain.training import folder, hparams, options, spec
 
     processes, _ = launch.split(rest)
+    named = {option.removeprefix("--").partition("=")[0] for option in rest}
+    overrides = {k: v for k, v in grid.overrides.items() if k not in named}
     tasks, finished = [], []
     cells = list(itertools.product(grid.recipes, grid.encoders, grid.systems))
     prepared, seen = set(), {}
     for (recipe, changes), encoder, system in bar(cells, "planning", unit="cell"):
-        chosen = {**grid.overrides, **changes, "system": system, "results": results}
+        chosen = {**overrides, **changes, "system": system, "results": results}
         if encoder:
             chosen["encoder"] = encoder
         common = [str(recipe), *rest, *(_option(*item) for item in chosen.items())]
-        _, given, overrides = hparams.parse_arguments(launch.split(common)[1])
+        _, given, values = hparams.parse_arguments(launch.split(common)[1])
         run_opts = options.settle(given)
-        described = spec.describe(recipe, overrides)
+        described = spec.describe(recipe, values)
         needed = {*described.corpora} - prepared
         if needed:
             described.prepare()
