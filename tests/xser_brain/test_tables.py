@@ -325,6 +325,18 @@ def test_other_budgets_of_other_systems_and_settings(tmp_path):
         gather(tmp_path)
 
 
+def test_encoders_adapted_to_each_runs_corpora_lie_in_folders_of_their_own(tmp_path):
+    for seed in (1, 2):
+        values = {"model.encoder_source": f"/encoders/{seed}"}
+        encoder = {"name": "ecapa", "adapted_on": ["a"]}
+        write_run(tmp_path / str(seed), seed=seed, encoder=encoder, values=values)
+    assert gather(tmp_path)
+    write_run(tmp_path / "3", seed=3, values={"model.encoder_source": "/encoders/3"})
+    message = "differ in model.encoder_source /encoders/3 and adapted before"
+    with pytest.raises(UserError, match=message):
+        gather(tmp_path)
+
+
 def test_other_encoders_have_tables_of_their_own(tmp_path):
     write_run(tmp_path / "1")
     write_run(tmp_path / "2", encoder={"name": "whisper"}, values={"training.steps": 9})

@@ -1,4 +1,4 @@
-"""``xser export``: a model with its encoder, as ONNX, or for transformers alone."""
+"""``xser export``: a model with its encoder, as ONNX, for transformers, or its encoder."""
 
 import argparse
 from pathlib import Path
@@ -6,8 +6,11 @@ from pathlib import Path
 from data_prep.errors import UserError
 from xser_brain.cli.arguments import add_model_and_device
 
-TEXT = "Write a trained model with its encoder, as ONNX, or for transformers alone."
-FORMATS = ("whole", "onnx", "transformers")
+TEXT = (
+    "Write a trained model with its encoder, as ONNX, or for transformers alone; or the "
+    "encoder that it has adapted."
+)
+FORMATS = ("whole", "onnx", "transformers", "encoder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--format",
         choices=FORMATS,
-        help="transformers: a folder that its pipeline loads without this package; the "
-        "others are as above",
+        help="transformers: a folder that its pipeline loads without this package; "
+        "encoder: the adapted encoder alone, LoRA merged, for other runs "
+        "(--encoder_source=DIR); the others are as above",
     )
     parser.add_argument(
         "--output",
         type=Path,
         metavar="PATH",
-        help="where to, with --format; default: model-whole, model.onnx or "
-        "model-transformers in the current folder",
+        help="where to, with --format; default: model-whole, model.onnx, "
+        "model-transformers or model-encoder in the current folder",
     )
 
 
@@ -51,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         from xser_brain.models.export import bundle as write
     elif kind == "onnx":
         from xser_brain.inference.to_onnx import export_onnx as write
+    elif kind == "encoder":
+        from xser_brain.models.to_encoder import export_encoder as write
     else:
         from xser_brain.models.to_transformers import export_transformers as write
     write(folder, out, args.encoder_source)

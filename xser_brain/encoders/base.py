@@ -49,6 +49,9 @@ class Encoder(nn.Module):
         arguments.
     title : str
         What model cards call it; by default its family.
+    adapted_on : tuple of str
+        The corpora to which its weights were adapted before; see
+        ``xser_brain.models.to_encoder``.
 
     Example
     -------
@@ -79,6 +82,7 @@ class Encoder(nn.Module):
     prefix_layers: int | None = None
     reads_lengths: bool = False
     settings: str = ""
+    adapted_on: tuple[str, ...] = ()
 
     def __init_subclass__(cls, family: str | None = None, **options):
         super().__init_subclass__(**options)

@@ -84,6 +84,13 @@ class Core(nn.Module):
     def expect_no_padding(self) -> None:
         """Take out what handles padding; see ``Encoder.graph``."""
 
+    def pretrained_state(self) -> dict[str, torch.Tensor]:
+        """The weights by the names that transformers has for them.
+
+        To be called at the end: what handles padding is taken out.
+        """
+        raise NotImplementedError
+
 
 class Wav2Vec2(Core):
     """wav2vec 2.0, HuBERT, WavLM, XLS-R, data2vec."""
@@ -145,6 +152,11 @@ class Wav2Vec2(Core):
         stack = self.model.encoder
         if isinstance(stack.pos_conv_embed, _Unpadded):
             stack.pos_conv_embed = stack.pos_conv_embed.module
+
+    def pretrained_state(self) -> dict[str, torch.Tensor]:
+        """See ``Core.pretrained_state``."""
+        self.expect_no_padding()
+        return self.model.state_dict()
 
 
 class _Unpadded(nn.Module):
@@ -226,3 +238,7 @@ class Whisper(Core):
     def finish(self, hidden: torch.Tensor) -> torch.Tensor:
         """The norm that ends a stack of pre-norm layers."""
         return self.encoder.layer_norm(hidden)
+
+    def pretrained_state(self) -> dict[str, torch.Tensor]:
+        """See ``Core.pretrained_state``."""
+        return {f"encoder.{k}": v for k, v in self.encoder.state_dict().items()}

@@ -51,6 +51,7 @@ from xser_brain.encoders.pooling import (
     pooled,
 )
 from xser_brain.encoders.weights import (
+    ADAPTED_ON,
     MODEL_TYPES,
     is_revision,
     is_source,
@@ -118,6 +119,17 @@ def load(source: str) -> tuple[nn.Module, object | None]:
     except (OSError, ValueError):
         extractor = None
     return model, extractor
+
+
+def _adapted_on(config: object, source: str) -> tuple[str, ...]:
+    """The corpora to which an encoder was adapted before, as its configuration says."""
+    corpora = getattr(config, ADAPTED_ON, [])
+    if not many(text(r"[\w.-]{1,100}"), 1000)(corpora):
+        raise UserError(
+            f"{source}: {ADAPTED_ON} of its config.json is no list of corpora: write the "
+            "encoder again (xser export RUN --format=encoder)"
+        )
+    return tuple(corpora)
 
 
 class PretrainedEncoder(Encoder, family="pretrained"):
@@ -236,6 +248,7 @@ class PretrainedEncoder(Encoder, family="pretrained"):
                 f"{source} is a {config.model_type} model, not a known speech encoder: "
                 "use one of the wav2vec 2.0, HuBERT, WavLM, data2vec or Whisper families"
             )
+        self.adapted_on = _adapted_on(config, self.source)
         self.requires_grad_(False)
         trained = adapt(
             self.core.transformer_layers,

@@ -22,6 +22,9 @@ ELSEWHERE = "pass --encoder_source=DIR with a copy of this encoder"
 SETTINGS = ("config.json", "preprocessor_config.json")
 FILES = (*SETTINGS, "model.safetensors")  # of an encoder within a model's folder
 INSIDE = "encoder"  # the name of its folder there
+ADAPTED_ON = (
+    "adapted_on"  # in config.json: the corpora to which its weights were adapted
+)
 LARGEST_CONFIG = 2**20  # bytes
 # Keys by which a configuration could have other code, or other weights, loaded.
 REFUSED = (
@@ -179,13 +182,33 @@ def check_encoder(folder: Path) -> None:
         )
 
 
-def write_encoder(source: Path, folder: Path) -> None:
-    """Write an encoder from ``locate`` as transformers reads it, and nothing else."""
+def write_encoder(
+    source: Path,
+    folder: Path,
+    adapted: Mapping[str, torch.Tensor] | None = None,
+    corpora: Sequence[str] = (),
+) -> None:
+    """Write an encoder as transformers reads it, and nothing else.
+
+    Arguments
+    ---------
+    source : Path
+        The pretrained encoder, from ``locate``.
+    folder : Path
+        Where to; UserError if it cannot be written to.
+    adapted : mapping of str to torch.Tensor, optional
+        Weights in place of the pretrained ones, by their names there.
+    corpora : sequence of str
+        To which they were adapted, for ``config.json``.
+    """
     import transformers  # only a pretrained encoder needs it
 
     model = transformers.AutoModel.from_pretrained(  # nosec B615 # a folder
-        source, dtype="auto"
+        source, dtype=torch.float32 if adapted else "auto"
     )
+    if adapted:
+        model.load_state_dict({**model.state_dict(), **adapted})
+        setattr(model.config, ADAPTED_ON, list(corpora))
     model.config._name_or_path = ""  # its folder on this machine
     state = {k: v for k, v in model.state_dict().items() if k[:8] != "decoder."}
     try:

@@ -24,6 +24,7 @@ from data_prep.errors import UserError
 from data_prep.manifest import write_atomic
 from xser_brain.encoders.adapters import merge
 from xser_brain.encoders.pretrained import PretrainedEncoder
+from xser_brain.encoders.weights import ADAPTED_ON
 from xser_brain.head import EmbeddingHead
 from xser_brain.inference.loading import load
 from xser_brain.inference.model import EmotionModel
@@ -64,7 +65,7 @@ def export_transformers(
         raise UserError(f"{out} holds something else: pass another --output=DIR")
     model, config = load(Path(folder), encoder_source)
     _require_expressible(model)
-    classifier = _classifier(model, config["labels"])
+    classifier = _classifier(model, config["labels"], config["training"]["corpora"])
     temporary = out.with_name(out.name + UNFINISHED)
     shutil.rmtree(temporary, ignore_errors=True)
     write_atomic(temporary / "README.md", card(config, library="transformers").encode())
@@ -119,12 +120,16 @@ def _require_expressible(model: EmotionModel) -> None:
         )
 
 
-def _classifier(model: EmotionModel, labels: list[str]) -> nn.Module:
+def _classifier(
+    model: EmotionModel, labels: list[str], corpora: list[str]
+) -> nn.Module:
     """The same model, of transformers' own classes."""
     encoder, head, last = model.encoder, model.head, model.classifier
     core = merge(encoder).core
     core.expect_no_padding()
     config = copy.deepcopy(core.config)
+    if encoder.adaptation != "frozen":
+        setattr(config, ADAPTED_ON, corpora)
     config.update(
         {
             "id2label": dict(enumerate(labels)),

@@ -73,3 +73,44 @@ def guard(
                 f"training data as {row.ID} ({row.path(data_root)}): {what} may be used "
                 "on one side only"
             )
+
+
+def guard_encoder(
+    adapted_on: Iterable[str], trained_on: Iterable[str], target: str
+) -> None:
+    """Refuse an encoder that was adapted to more than a run trains on.
+
+    Then what the run says of its training, and of who was never heard, holds of the
+    encoder too.
+
+    Arguments
+    ---------
+    adapted_on : iterable of str
+        The corpora that the encoder has heard before, with their labels.
+    trained_on : iterable of str
+        The corpora that the run trains on.
+    target : str
+        The target.
+
+    Raises
+    ------
+    UserError
+        Naming a corpus that only the encoder has heard.
+
+    Example
+    -------
+    >>> guard_encoder(["urdu"], ["ravdess", "urdu"], "emodb")
+    """
+    trained_on = sorted(trained_on)
+    more = sorted(set(adapted_on) - set(trained_on))
+    if target in more:
+        raise UserError(
+            f"not zero-shot: the encoder was adapted to the target {target}: pass another "
+            "--encoder_source"
+        )
+    if more:
+        raise UserError(
+            f"the encoder was adapted to {more[0]}, which this run does not train on "
+            f"(but on {', '.join(trained_on)}): train on it too, or pass another "
+            "--encoder_source"
+        )

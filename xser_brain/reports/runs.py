@@ -523,6 +523,9 @@ def _decisive(run: Mapping) -> dict | None:
     if identity is None:
         return None
     values = {**identity["hparams"], **identity["options"]}
+    if run["encoder"].get("adapted_on"):
+        # To each run's own corpora, and so in a folder of its own.
+        values["model.encoder_source"] = "adapted before"
     return {
         key: value
         for key, value in values.items()

@@ -111,6 +111,7 @@ def write(
             "name": spec.label,
             "source": getattr(encoder, "source", None),
             "frozen": encoder.frames_frozen,
+            **({"adapted_on": list(encoder.adapted_on)} if encoder.adapted_on else {}),
             "parameters": sum(p.numel() for p in encoder.parameters()),
             **reading,
         },

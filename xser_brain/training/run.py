@@ -23,6 +23,7 @@ from xser_brain.data.sampling import Joined
 from xser_brain.data.units import Vocabulary
 from xser_brain.evaluation import embeddings
 from xser_brain.protocol import Labels, Plan
+from xser_brain.protocol.guard import guard_encoder
 from xser_brain.solvers import Solution, Vectors
 from xser_brain.training import assemble, console, folder, loggers, options, record
 from xser_brain.training.reading import Reader
@@ -94,6 +95,8 @@ def _carry_out(spec: Spec, run_opts: Mapping) -> Path:
     else:
         _open(spec, run_opts)
         encoder = assemble.build_encoder(spec, plan)
+        trained_on = plan.setting.trained_on(plan.system.trains_on)
+        guard_encoder(encoder.adapted_on, trained_on, plan.setting.target)
         assemble.require_frames(spec, encoder)
         crop, device = float(spec.training["crop"]), run_opts["device"]
         root, transform = str(spec.data_root), spec.system.waveforms
