@@ -1,6 +1,8 @@
 """The encoder that a run has adapted, as one that other runs begin with."""
 
 import json
+import os
+import shutil
 
 import pytest
 import torch
@@ -154,6 +156,16 @@ def test_a_spoilt_list_is_refused(adapted, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "adapted_on": "urdu"}))
     with pytest.raises(UserError, match="adapted_on of its config.json is no list"):
         PretrainedEncoder(str(tmp_path))
+
+
+def test_weights_cut_short_are_one_line(adapted, argv, tmp_path, capsys):
+    source = tmp_path / "cut"
+    shutil.copytree(adapted, source)
+    os.truncate(source / "model.safetensors", 5000)
+    options = {"encoder": "wav2vec2", "system": "baseline2", "encoder_source": source}
+    assert train(argv(tmp_path / "results", **options)) == 2
+    error = capsys.readouterr().err
+    assert f"cannot load the encoder '{source}'" in error and "Traceback" not in error
 
 
 def test_an_encoder_of_the_same_corpora_will_do():

@@ -11,6 +11,7 @@ from urllib.request import getproxies
 
 import torch
 from huggingface_hub.constants import ENDPOINT
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
@@ -103,7 +104,7 @@ def load(source: str) -> tuple[nn.Module, object | None]:
         model = AutoModel.from_pretrained(  # nosec B615 # as above
             source, config=config, dtype=torch.float32, local_files_only=known_only
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
         if known_only:
             reason = f"{ENDPOINT} does not answer, and its cache has no such model"

@@ -22,9 +22,8 @@ ELSEWHERE = "pass --encoder_source=DIR with a copy of this encoder"
 SETTINGS = ("config.json", "preprocessor_config.json")
 FILES = (*SETTINGS, "model.safetensors")  # of an encoder within a model's folder
 INSIDE = "encoder"  # the name of its folder there
-ADAPTED_ON = (
-    "adapted_on"  # in config.json: the corpora to which its weights were adapted
-)
+# In config.json: the corpora to which the weights were adapted.
+ADAPTED_ON = "adapted_on"
 LARGEST_CONFIG = 2**20  # bytes
 # Keys by which a configuration could have other code, or other weights, loaded.
 REFUSED = (
